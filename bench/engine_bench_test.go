@@ -1,0 +1,213 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/flowehr/flowehr/internal/engine"
+	"github.com/flowehr/flowehr/internal/factory"
+	"github.com/flowehr/flowehr/internal/factory/expr"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Limits of the engine on two cores, each run being three no-op activities one after another.
+const (
+	engineRunsPerSecond = 1500.0
+	engineSequentialP50 = 5 * time.Millisecond
+)
+
+// BenchmarkEngineThroughput runs 1,000 pipelines with 100 in flight: submitted, run and seen to have ended.
+func BenchmarkEngineThroughput(b *testing.B) {
+	store, watch := startEngine(b)
+	const runs, inFlight = 1000, 100
+	best := 0.0
+	for b.Loop() {
+		began := time.Now()
+		next := make(chan struct{})
+		var workers sync.WaitGroup
+		for range inFlight {
+			workers.Go(func() {
+				for range next {
+					watch.run(b, store)
+				}
+			})
+		}
+		for range runs {
+			next <- struct{}{}
+		}
+		close(next)
+		workers.Wait()
+		best = max(best, runs/time.Since(began).Seconds())
+	}
+	b.ReportMetric(best, "runs/s")
+	b.ReportMetric(best/engineRunsPerSecond, "of-limit")
+}
+
+// BenchmarkEngineSequential runs pipelines one after another.
+func BenchmarkEngineSequential(b *testing.B) {
+	store, watch := startEngine(b)
+	var times []time.Duration
+	for b.Loop() {
+		began := time.Now()
+		watch.run(b, store)
+		times = append(times, time.Since(began))
+	}
+	slices.Sort(times)
+	p50 := times[len(times)/2]
+	b.ReportMetric(float64(p50.Microseconds())/1000, "p50-ms")
+	b.ReportMetric(float64(engineSequentialP50)/float64(p50), "of-limit")
+}
+
+// ends tells who waits for a run that it has ended.
+type ends struct {
+	mu      sync.Mutex
+	waiting map[string]chan struct{}
+	early   map[string]bool
+}
+
+func (e *ends) run(b *testing.B, store *engine.Store) {
+	id, err := store.Start(context.Background(), engine.StartRequest{Pipeline: "three", By: "bench"})
+	if err != nil {
+		b.Error(err)
+		return
+	}
+	done := make(chan struct{})
+	e.mu.Lock()
+	if e.early[id] {
+		delete(e.early, id)
+		close(done)
+	} else {
+		e.waiting[id] = done
+	}
+	e.mu.Unlock()
+	<-done
+}
+
+func (e *ends) ended(id string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if done, ok := e.waiting[id]; ok {
+		delete(e.waiting, id)
+		close(done)
+		return
+	}
+	e.early[id] = true
+}
+
+type noop struct{}
+
+func (noop) Run(context.Context, engine.Call) (engine.Result, error) { return engine.Result{}, nil }
+
+const threeActivities = `{"name":"three","properties":{"activities":[
+	{"name":"A","type":"Noop","typeProperties":{}},
+	{"name":"B","type":"Noop","typeProperties":{},"dependsOn":[{"activity":"A","dependencyConditions":["Succeeded"]}]},
+	{"name":"C","type":"Noop","typeProperties":{},"dependsOn":[{"activity":"B","dependencyConditions":["Succeeded"]}]}]}}`
+
+func startEngine(b *testing.B) (*engine.Store, *ends) {
+	b.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	config, err := pgxpool.ParseConfig(postgres(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	config.MaxConns = 24
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := engine.Migrate(ctx, pool); err != nil {
+		b.Fatal(err)
+	}
+	watch := &ends{waiting: map[string]chan struct{}{}, early: map[string]bool{}}
+	e := engine.New(engine.Options{Pool: pool, Activities: map[string]engine.Activity{"Noop": noop{}}, Ended: watch.ended})
+	ready, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		if err := e.Run(ctx, func() { close(ready) }); err != nil {
+			b.Error(err)
+		}
+	}()
+	<-ready
+	b.Cleanup(func() { cancel(); <-stopped; pool.Close() })
+	v, err := expr.DecodeJSON([]byte(threeActivities))
+	if err != nil {
+		b.Fatal(err)
+	}
+	p, problems := factory.DecodePipeline("three", "pipeline.json", v.(*expr.Object))
+	if len(problems) > 0 {
+		b.Fatal(problems)
+	}
+	if _, err := e.Store().Register(ctx, factory.Bundle{Pipeline: p}, "bench"); err != nil {
+		b.Fatal(err)
+	}
+	return e.Store(), watch
+}
+
+// postgres returns the DSN of an empty database: of the server that FLOWEHR_TEST_DSN names, else of one started here,
+// which is as durable as in earnest.
+func postgres(b *testing.B) string {
+	b.Helper()
+	if dsn := os.Getenv("FLOWEHR_TEST_DSN"); dsn != "" {
+		return dsn
+	}
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
+	if len(found) == 0 {
+		b.Skip("needs PostgreSQL, or FLOWEHR_TEST_DSN")
+	}
+	bin := slices.Max(found)
+	dir, err := os.MkdirTemp("", "fb")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = os.RemoveAll(dir) })
+	attributes := &syscall.SysProcAttr{Setpgid: true}
+	if os.Getuid() == 0 {
+		u, err := user.Lookup("postgres")
+		if err != nil {
+			b.Skip("needs a user postgres when run as root")
+		}
+		uid, _ := strconv.Atoi(u.Uid)
+		gid, _ := strconv.Atoi(u.Gid)
+		attributes.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+		if err := os.Chown(dir, uid, gid); err != nil {
+			b.Fatal(err)
+		}
+	}
+	command := func(name string, args ...string) *exec.Cmd {
+		cmd := exec.Command(filepath.Join(bin, name), args...)
+		cmd.Dir, cmd.SysProcAttr = dir, attributes
+		return cmd
+	}
+	data := filepath.Join(dir, "data")
+	if out, err := command("initdb", "-D", data, "-U", "postgres", "-A", "trust").CombinedOutput(); err != nil {
+		b.Fatalf("initdb: %v\n%s", err, out)
+	}
+	server := command("postgres", "-D", data, "-k", dir, "-c", "listen_addresses=")
+	if err := server.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = server.Process.Signal(syscall.SIGQUIT); _ = server.Wait() })
+	dsn := fmt.Sprintf("host=%s user=postgres dbname=postgres sslmode=disable", dir)
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		conn, err := pgx.Connect(context.Background(), dsn)
+		if err == nil {
+			_ = conn.Close(context.Background())
+			return dsn
+		}
+		if time.Now().After(deadline) {
+			b.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}

@@ -1,0 +1,175 @@
+// Package cli is the command line: one file for each command, which reads flags, calls the packages that do the work and
+// shows what they return. wire.go calls their constructors.
+//
+// The package decides nothing that another way in (the portal, a test) would have to decide again. Rules that hold here:
+// stdout is the answer and nothing else, stderr is progress and problems; only this package reads environment variables;
+// every command says what to do next; the exit codes of exit.go are a contract.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"os/user"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flowehr/flowehr"
+)
+
+// app is what every command is given: where to write, what time it is, and how the process was called.
+type app struct {
+	in          io.Reader
+	out, errOut io.Writer
+	getenv      func(string) (string, bool)
+	now         flowehr.Clock
+	version     string
+
+	dir         string // --dir
+	environment string // --env
+	output      string // --output: text or json
+	noColor     bool
+}
+
+// Main runs the program with its arguments (without the program's name) and returns the exit code. An interrupt ends the
+// context of the command once; a second one ends the process, as a user who presses Ctrl-C twice expects.
+func Main(args []string, version string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	a := &app{in: os.Stdin, out: os.Stdout, errOut: os.Stderr, getenv: os.LookupEnv, now: time.Now, version: version}
+	return a.run(ctx, args)
+}
+
+func (a *app) run(ctx context.Context, args []string) int {
+	root := a.rootCommand()
+	root.SetArgs(args)
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.errOut)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = errInterrupted
+	}
+	return a.report(err)
+}
+
+func (a *app) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "flowehr",
+		Short: "A platform to develop and deploy digital healthcare research",
+		Long: `FlowEHR turns a few YAML files into a running data platform: vault, identities and audit; data lake, pipelines and
+feature store; a portal to see it all. On one machine with "flowehr up", in Azure with "flowehr deploy".
+
+Begin with:  flowehr init my-hospital && cd my-hospital && flowehr up
+
+` + exitHelp,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	flags := root.PersistentFlags()
+	flags.StringVarP(&a.dir, "dir", "C", ".", "folder of the definition (holds config.yaml)")
+	flags.StringVarP(&a.environment, "env", "e", "", "environment: reads config.{ENV}.yaml (default $ENVIRONMENT, else local)")
+	flags.StringVarP(&a.output, "output", "o", "text", "how to answer: text or json")
+	flags.BoolVar(&a.noColor, "no-color", false, "no colours (also: NO_COLOR)")
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if a.output != "text" && a.output != "json" {
+			return usageError{fmt.Errorf("--output %q is neither text nor json", a.output)}
+		}
+		return nil
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	for _, group := range a.groups() {
+		root.AddGroup(&cobra.Group{ID: group.id, Title: group.title})
+		for _, c := range group.commands {
+			c.GroupID = group.id
+			root.AddCommand(c)
+		}
+	}
+	root.SetHelpCommandGroupID("help")
+	root.SetCompletionCommandGroupID("help")
+	root.CompletionOptions.HiddenDefaultCmd = false
+	return root
+}
+
+type commandGroup struct {
+	id, title string
+	commands  []*cobra.Command
+}
+
+// groups lists every command, in the order of the help.
+func (a *app) groups() []commandGroup {
+	return []commandGroup{
+		{"run", "Run an environment:", []*cobra.Command{
+			a.newInitCommand(), a.newUpCommand(), a.newDownCommand(), a.newStatusCommand(), a.newOutputsCommand(), a.newPortalCommand(),
+		}},
+		{"change", "Change it:", []*cobra.Command{
+			a.newPlanCommand(), a.newDeployCommand(), a.newDestroyCommand(), a.newStateCommand(), a.newConfigCommand(), a.newSecretsCommand(),
+		}},
+		{"data", "Work with data:", []*cobra.Command{
+			a.newPipelinesCommand(), a.newTriggersCommand(), a.newSourcesCommand(), a.newLakeCommand(), a.newStoreCommand(), a.newSynthCommand(),
+		}},
+		{"help", "Look after it:", []*cobra.Command{
+			a.newAuditCommand(), a.newDoctorCommand(), a.newCleanCommand(), a.newVersionCommand(),
+		}},
+	}
+}
+
+// env returns a variable of the process's environment, empty when it is not set.
+func (a *app) env(name string) string {
+	v, _ := a.getenv(name)
+	return v
+}
+
+// json reports whether the answer is to be JSON.
+func (a *app) json() bool { return a.output == "json" }
+
+// who names the person at the keyboard for the audit log: the account and the machine.
+func (a *app) who() string {
+	name := "unknown"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	if sudo := a.env("SUDO_USER"); sudo != "" && sudo != name {
+		name = sudo + " as " + name
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	return name + "@" + host
+}
+
+// next ends an answer with a command to copy.
+func (a *app) next(format string, args ...any) {
+	if !a.json() {
+		fmt.Fprintf(a.errOut, format+"\n", args...)
+	}
+}
+
+// noArgs refuses arguments, with the usage exit code.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("%s takes no argument, got %q", cmd.CommandPath(), strings.Join(args, " "))}
+	}
+	return nil
+}
+
+// exactArgs wants one argument for each name.
+func exactArgs(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != len(names) {
+			return usageError{fmt.Errorf("usage: %s %s", cmd.CommandPath(), strings.Join(names, " "))}
+		}
+		return nil
+	}
+}

@@ -1,0 +1,98 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/flowehr/flowehr"
+	"github.com/flowehr/flowehr/internal/render"
+	"github.com/flowehr/flowehr/internal/target/local"
+)
+
+func (a *app) newDestroyCommand() *cobra.Command {
+	yes := false
+	c := &cobra.Command{
+		Use:   "destroy [LAYER]",
+		Short: "Remove what was deployed, after listing it",
+		Long: `Lists what would go, asks for the environment's name to be typed, removes it in reverse order and proves that it is
+gone. Only what was deployed from this definition is touched. Run it again after an interruption. The vault and the audit
+log stay; flowehr clean removes them with everything else.`,
+		RunE: func(c *cobra.Command, args []string) error {
+			layers, err := parseLayers(args)
+			if err != nil {
+				return err
+			}
+			return a.runDestroy(c.Context(), layers, yes)
+		},
+	}
+	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask (refused with real data)")
+	return c
+}
+
+func (a *app) runDestroy(ctx context.Context, layers []flowehr.Layer, yes bool) error {
+	d, err := a.load(ctx, loadOptions{changes: true})
+	if err != nil {
+		return err
+	}
+	if err := refuseAzure(d.env); err != nil {
+		return err
+	}
+	if r, on, err := local.FindRunning(d.paths); err != nil {
+		return err
+	} else if on {
+		return hint(fmt.Errorf("%s is running (process %d)", d.env.Suffix, r.PID), "Stop it first: flowehr down")
+	}
+	p, err := a.makePlan(ctx, d, layers, true)
+	if err != nil {
+		return err
+	}
+	if len(p.Steps) == 0 {
+		fmt.Fprintf(a.out, "%s Nothing of %s stands that could be removed.\n", a.style(a.out).Done(), d.env.Suffix)
+		return nil
+	}
+	if !a.json() {
+		view := planView(d, p, false, a)
+		view.Next = ""
+		if err := render.Plan(a.errOut, a.style(a.errOut), view); err != nil {
+			return err
+		}
+	}
+	if !yes || d.env.RealData {
+		if err := a.confirm("This deletes data for good.", d.env.Suffix); err != nil {
+			return err
+		}
+	}
+	h, err := a.openHost(ctx, d)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	return h.WithServer(ctx, func(ctx context.Context) error {
+		if err := a.apply(ctx, d, h, p, nil); err != nil {
+			return err
+		}
+		return a.proveGone(ctx, h, p)
+	})
+}
+
+// proveGone looks for everything that was deleted.
+func (a *app) proveGone(ctx context.Context, h *local.Host, p flowehr.Plan) error {
+	left, err := h.Left(ctx, p)
+	if err != nil {
+		return err
+	}
+	for _, ref := range left {
+		fmt.Fprintf(a.errOut, "%s %s still stands\n", a.style(a.errOut).Failed(), ref)
+	}
+	if len(left) > 0 {
+		return hint(fmt.Errorf("%d resources are still there", len(left)), "Run it again: flowehr destroy")
+	}
+	if a.json() {
+		return nil
+	}
+	fmt.Fprintf(a.out, "%s All %d resources are gone; each was looked for.\n", a.style(a.out).Done(), p.Count(flowehr.Delete))
+	a.next("The vault and the audit log stay. Remove them too with: flowehr clean")
+	return nil
+}

@@ -1,0 +1,112 @@
+package cli
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/flowehr/flowehr/internal/render"
+)
+
+// style is what the reader of w can be shown.
+func (a *app) style(w io.Writer) render.Style {
+	s := render.Style{Unicode: a.utf8(), Width: render.DefaultWidth}
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return s
+	}
+	if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
+		s.Width = width
+	}
+	s.Color = !a.noColor && a.env("NO_COLOR") == "" && a.env("TERM") != "dumb"
+	return s
+}
+
+// utf8 reports whether the locale can show more than ASCII. A locale that is not set at all, as in most containers and
+// CI systems, is taken as UTF-8.
+func (a *app) utf8() bool {
+	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
+		if v := a.env(name); v != "" {
+			v = strings.ToLower(v)
+			return strings.Contains(v, "utf-8") || strings.Contains(v, "utf8")
+		}
+	}
+	return true
+}
+
+// terminal reports whether a stream is one.
+func terminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// writeJSON answers with one JSON value.
+func (a *app) writeJSON(v any) error {
+	enc := json.NewEncoder(a.out)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+// table gathers rows for render.Table.
+type table struct {
+	style   render.Style
+	columns []render.Column
+	rows    [][]string
+}
+
+// table starts a table with left-aligned columns; a name that begins with > is right-aligned.
+func (a *app) table(names ...string) *table {
+	t := &table{style: a.style(a.out)}
+	for _, n := range names {
+		name, right := strings.CutPrefix(n, ">")
+		t.columns = append(t.columns, render.Column{Name: name, Right: right})
+	}
+	return t
+}
+
+// Row adds a row.
+func (t *table) Row(cells ...string) { t.rows = append(t.rows, cells) }
+
+// Write writes the table, or nothing when it has no rows.
+func (t *table) Write(w io.Writer) error {
+	if len(t.rows) == 0 {
+		return nil
+	}
+	return render.Table(w, t.style, t.columns, t.rows)
+}
+
+// confirm asks for a word to be typed. Without a terminal nobody can, and the command must be told by a flag.
+func (a *app) confirm(question, word string) error {
+	if !terminal(a.in) {
+		return hint(errors.New("nobody is here to agree"), "Agree beforehand with: --yes")
+	}
+	fmt.Fprintf(a.errOut, "%s Type %s to go on: ", question, word)
+	answer, err := bufio.NewReader(a.in).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if strings.TrimSpace(answer) != word {
+		return hint(errors.New("not confirmed"), "Nothing was changed.")
+	}
+	return nil
+}
+
+func count(n int64) string { return render.Count(n) }
+
+func duration(d time.Duration) string { return render.Duration(d) }
+
+// isoTime is how times stand in JSON answers.
+func isoTime(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Format(time.RFC3339)
+}

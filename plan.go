@@ -1,0 +1,97 @@
+package flowehr
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Action is what a step does to a resource.
+type Action int
+
+// Actions. Replace deletes and creates, because the target cannot change the thing in place.
+const (
+	Keep Action = iota
+	Create
+	Update
+	Replace
+	Delete
+)
+
+// Actions lists every action.
+func Actions() []Action { return []Action{Keep, Create, Update, Replace, Delete} }
+
+// String returns the action's lower-case name.
+func (a Action) String() string {
+	switch a {
+	case Keep:
+		return "keep"
+	case Create:
+		return "create"
+	case Update:
+		return "update"
+	case Replace:
+		return "replace"
+	case Delete:
+		return "delete"
+	}
+	return fmt.Sprintf("action(%d)", int(a))
+}
+
+// MarshalText writes the name.
+func (a Action) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// UnmarshalText reads a name; an unknown one is an error.
+func (a *Action) UnmarshalText(b []byte) error {
+	for _, known := range Actions() {
+		if known.String() == string(b) {
+			*a = known
+			return nil
+		}
+	}
+	return fmt.Errorf("unknown action %q", b)
+}
+
+// Step is one planned change. It is data: print it, store it, compare it.
+type Step struct {
+	Action  Action   `json:"action"`
+	Want    Resource `json:"want"`            // for Delete: the resource as recorded
+	Prior   *Record  `json:"prior,omitempty"` // what stands now, when something does
+	After   []Ref    `json:"after,omitempty"` // steps of the same plan that must be done first
+	Changes []Change `json:"changes,omitempty"`
+	Why     string   `json:"why,omitempty"` // one short clause for people
+}
+
+// Change is one property that a step changes. Before and After are JSON; null means absent. Values that come from
+// secrets stand in a Spec as references, so a Change never holds one.
+type Change struct {
+	Path   string          `json:"path"` // JSON pointer within Spec
+	Before json.RawMessage `json:"before,omitempty"`
+	After  json.RawMessage `json:"after,omitempty"`
+}
+
+// Plan takes an environment from its state at Base to the wanted state. It is complete: nothing else is needed to
+// show, store, approve or apply it. It must not be used when the state has moved on from Base.
+type Plan struct {
+	ID          string     `json:"id"` // first characters of the digest of its content
+	Environment string     `json:"environment"`
+	Target      TargetName `json:"target"`
+	RealData    bool       `json:"realData,omitempty"`
+	Base        Revision   `json:"base"`
+	At          time.Time  `json:"at"`
+	Steps       []Step     `json:"steps"`
+}
+
+// Count returns how many steps do a.
+func (p Plan) Count(a Action) int {
+	n := 0
+	for _, s := range p.Steps {
+		if s.Action == a {
+			n++
+		}
+	}
+	return n
+}
+
+// Empty reports whether every step keeps what stands.
+func (p Plan) Empty() bool { return p.Count(Keep) == len(p.Steps) }

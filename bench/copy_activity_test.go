@@ -28,8 +28,8 @@ import (
 const sqlToLakeRows = 1_000_000.0
 
 // hospitalObservations is a table of the shape that hospital systems have, made by the server itself.
-const hospitalObservations = `select 'patient-' || i % 50000 as patient, 'code-' || i % 300 as concept, timestamptz '2020-09-13 12:26:40+00' + i * interval '1 second' as ts,
-	case when i % 20 = 0 then null else (i % 10000) / 7.0::float8 end as value, 'mmol/L' as unit from generate_series(1, %d) as i`
+const hospitalObservations = `select 'patient-' || i %% 50000 as patient, 'code-' || i %% 300 as concept, timestamptz '2020-09-13 12:26:40+00' + i * interval '1 second' as ts,
+	case when i %% 20 = 0 then null else (i %% 10000) / 7.0::float8 end as value, 'mmol/L' as unit from generate_series(1, %d) as i`
 
 // copyCall is a Copy with everything that a run would hand over.
 func copyCall(b *testing.B, number int, source, sink string, from, to engine.Dataset) engine.Call {
@@ -64,7 +64,7 @@ func (s oneSource) Source(_ context.Context, name string) (activity.Source, bool
 // reader makes a login that may read everything, and says how to use it.
 func reader(b *testing.B, pool *pgxpool.Pool) connect.Config {
 	b.Helper()
-	_, err := pool.Exec(b.Context(), "create role bench_reader login password 'bench-reader' in role pg_read_all_data")
+	_, err := pool.Exec(b.Context(), "create role bench_reader login password 'bench-reader' in role pg_read_all_data; grant connect on database postgres to bench_reader")
 	must(b, err)
 	c := pool.Config().ConnConfig
 	return connect.Config{
@@ -192,4 +192,3 @@ func peak(b *testing.B) float64 {
 	}
 	return 0
 }
-

@@ -30,6 +30,7 @@ type app struct {
 	getenv      func(string) (string, bool)
 	now         flowehr.Clock
 	version     string
+	veil        *veil // over out and errOut
 
 	dir         string // --dir
 	environment string // --env
@@ -43,7 +44,11 @@ func Main(args []string, version string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
-	a := &app{in: os.Stdin, out: os.Stdout, errOut: os.Stderr, getenv: os.LookupEnv, now: time.Now, version: version}
+	hidden := &veil{}
+	out, errOut := hidden.Over(os.Stdout), hidden.Over(os.Stderr)
+	defer errOut.Close()
+	defer out.Close()
+	a := &app{in: os.Stdin, out: out, errOut: errOut, getenv: os.LookupEnv, now: time.Now, version: version, veil: hidden}
 	return a.run(ctx, args)
 }
 
@@ -57,10 +62,10 @@ func (a *app) run(ctx context.Context, args []string) int {
 	if err == nil {
 		return exitDone
 	}
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) && !errors.Is(err, errInterrupted) {
 		err = errInterrupted
 	}
-	return a.report(err)
+	return a.report(explain(err))
 }
 
 func (a *app) rootCommand() *cobra.Command {
@@ -87,7 +92,9 @@ Begin with:  flowehr init my-hospital && cd my-hospital && flowehr up
 		}
 		return nil
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return hint(usageError{err}, "See what it takes with: %s --help", c.CommandPath())
+	})
 	for _, group := range a.groups() {
 		root.AddGroup(&cobra.Group{ID: group.id, Title: group.title})
 		for _, c := range group.commands {
@@ -95,6 +102,7 @@ Begin with:  flowehr init my-hospital && cd my-hospital && flowehr up
 			root.AddCommand(c)
 		}
 	}
+	onlyCommands(root)
 	root.SetHelpCommandGroupID("help")
 	root.SetCompletionCommandGroupID("help")
 	root.CompletionOptions.HiddenDefaultCmd = false
@@ -164,12 +172,53 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
+// onlyCommands makes a command that only holds others show its help, and refuse a word that names none of them.
+func onlyCommands(c *cobra.Command) {
+	for _, below := range c.Commands() {
+		onlyCommands(below)
+	}
+	if !c.HasSubCommands() || c.Runnable() {
+		return
+	}
+	c.Args = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		c.SuggestionsMinimumDistance = 2
+		err := usageError{fmt.Errorf("%s has no command %q", c.CommandPath(), args[0])}
+		if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+			return hint(err, "Did you mean: %s %s", c.CommandPath(), near[0])
+		}
+		return hint(err, "See what there is with: %s --help", c.CommandPath())
+	}
+	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+}
+
+// mostArgs wants at most n arguments, called what the help calls them.
+func mostArgs(n int, names string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > n {
+			return hint(usageError{fmt.Errorf("%s takes %s and no more, got %q", cmd.CommandPath(), names, strings.Join(args, " "))},
+				"See what it takes with: %s --help", cmd.CommandPath())
+		}
+		return nil
+	}
+}
+
 // exactArgs wants one argument for each name.
 func exactArgs(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != len(names) {
-			return usageError{fmt.Errorf("usage: %s %s", cmd.CommandPath(), strings.Join(names, " "))}
+			return hint(usageError{fmt.Errorf("%s wants %s, got %s", cmd.CommandPath(), strings.Join(names, " "), gotArgs(args))},
+				"See what it takes with: %s --help", cmd.CommandPath())
 		}
 		return nil
 	}
+}
+
+func gotArgs(args []string) string {
+	if len(args) == 0 {
+		return "nothing"
+	}
+	return fmt.Sprintf("%q", strings.Join(args, " "))
 }

@@ -49,7 +49,7 @@ func (a *app) runClean(ctx context.Context, yes bool) error {
 		fmt.Fprintln(a.errOut, "Databases on the server of local.postgres_dsn stay; remove them before with: flowehr destroy")
 	}
 	if !yes || d.env.RealData {
-		if err := a.confirm("This deletes data, secrets and the audit log for good.", d.env.Suffix); err != nil {
+		if err := a.confirm("This deletes data, secrets and the audit log for good.", d.env.Suffix, flagUnlessReal(d, "flowehr clean --yes")); err != nil {
 			return err
 		}
 	}

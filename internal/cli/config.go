@@ -17,7 +17,7 @@ func (a *app) newConfigCommand() *cobra.Command {
 		Short: "Print the merged definition, secrets masked",
 		Args:  noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			d, err := a.load(c.Context(), loadOptions{lenient: true})
+			d, err := a.load(c.Context(), loadOptions{unnamed: true})
 			if err != nil {
 				return err
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,8 +25,10 @@ type deployOptions struct {
 func (a *app) newDeployCommand() *cobra.Command {
 	var o deployOptions
 	c := &cobra.Command{
-		Use:   "deploy [LAYER]",
-		Short: "Change what stands so that it is as the definition says",
+		Use:     "deploy [LAYER]",
+		Short:   "Change what stands so that it is as the definition says",
+		Example: "  flowehr deploy\n  flowehr deploy apps --yes\n  flowehr deploy --plan 3b70a91d",
+		Args:    mostArgs(1, "one layer"),
 		Long: `Plans, shows the plan, asks, and applies it with live progress. LAYER as for plan. With --plan ID exactly that plan is
 applied, or refused when something changed since it was made. Interrupt it at any time: it says what is half-done, and
 the next deploy goes on from there.`,
@@ -69,7 +72,7 @@ func (a *app) runDeploy(ctx context.Context, layers []flowehr.Layer, o deployOpt
 		}
 	}
 	if !o.yes && o.planID == "" {
-		if err := a.confirm("Apply this plan?", "yes"); err != nil {
+		if err := a.confirm("Apply this plan?", "yes", "flowehr deploy --yes"); err != nil {
 			return err
 		}
 	}
@@ -100,7 +103,7 @@ func loadPlan(d *definition, id string) (flowehr.Plan, error) {
 		b, err = os.ReadFile(id)
 	}
 	if errors.Is(err, os.ErrNotExist) {
-		return flowehr.Plan{}, hint(fmt.Errorf("there is no plan %q", id), "Make one with: flowehr plan")
+		return flowehr.Plan{}, hint(fmt.Errorf("there is no plan %q, neither by that ID nor as a file", id), "Make one with: flowehr plan")
 	}
 	if err != nil {
 		return flowehr.Plan{}, err
@@ -117,17 +120,11 @@ func (a *app) apply(ctx context.Context, d *definition, h *local.Host, p flowehr
 	}
 	report, err := apply.Run(ctx, p, h.Target(), d.state(), apply.Options{Owner: a.who(), Sink: sink, Secrets: h.Secret, Retry: local.Retry, Now: a.now})
 	stop()
-	if errors.Is(err, apply.ErrStale) {
-		return hint(err, "Make a new plan: flowehr plan")
-	}
-	if errors.Is(err, apply.ErrLocked) {
-		return hint(err, "Wait for it, or when that process is gone: flowehr state unlock")
-	}
 	if err == nil && report.Complete() {
 		return nil
 	}
 	if len(report.Errors) == 0 && !report.Interrupted {
-		return explainState(err)
+		return err
 	}
 	if !a.json() {
 		if showErr := render.Stopped(a.errOut, a.style(a.errOut), stoppedView(report)); showErr != nil {
@@ -179,9 +176,37 @@ func (a *app) running(ctx context.Context) (*definition, *local.Host, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := h.Ping(ctx); err != nil {
-		h.Close()
-		return nil, nil, hint(fmt.Errorf("%s is not running on this machine", d.env.Suffix), "Start it with: flowehr up -d")
+	if err := a.awaitServer(ctx, d, h); err != nil {
+		return nil, nil, errors.Join(err, h.Close())
 	}
 	return d, h, nil
+}
+
+// patience is how long a command waits for the database server of an environment that runs: it may be restarting.
+const patience = 30 * time.Second
+
+// awaitServer returns when the environment's database server answers. One that does not run is told at once.
+func (a *app) awaitServer(ctx context.Context, d *definition, h *local.Host) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := h.Ping(ctx)
+		if err == nil {
+			return nil
+		}
+		r, on, findErr := local.FindRunning(d.paths)
+		if findErr != nil {
+			return findErr
+		}
+		if !on {
+			return hint(fmt.Errorf("%s is not running on this machine", d.env.Suffix), "Start it with: flowehr up -d")
+		}
+		select {
+		case <-ctx.Done():
+			return hint(fmt.Errorf("%s runs (process %d), but its database server does not answer: %w", d.env.Suffix, r.PID, err), "See how it is: flowehr status   What was logged: %s", logPath(d))
+		case <-tick.C:
+		}
+	}
 }

@@ -14,8 +14,10 @@ import (
 func (a *app) newDestroyCommand() *cobra.Command {
 	yes := false
 	c := &cobra.Command{
-		Use:   "destroy [LAYER]",
-		Short: "Remove what was deployed, after listing it",
+		Use:     "destroy [LAYER]",
+		Short:   "Remove what was deployed, after listing it",
+		Example: "  flowehr destroy\n  flowehr destroy transform --yes",
+		Args:    mostArgs(1, "one layer"),
 		Long: `Lists what would go, asks for the environment's name to be typed, removes it in reverse order and proves that it is
 gone. Only what was deployed from this definition is touched. Run it again after an interruption. The vault and the audit
 log stay; flowehr clean removes them with everything else.`,
@@ -49,8 +51,7 @@ func (a *app) runDestroy(ctx context.Context, layers []flowehr.Layer, yes bool) 
 		return err
 	}
 	if len(p.Steps) == 0 {
-		fmt.Fprintf(a.out, "%s Nothing of %s stands that could be removed.\n", a.style(a.out).Done(), d.env.Suffix)
-		return nil
+		return a.nothingToDestroy(d, p)
 	}
 	if !a.json() {
 		view := planView(d, p, false, a)
@@ -60,7 +61,7 @@ func (a *app) runDestroy(ctx context.Context, layers []flowehr.Layer, yes bool) 
 		}
 	}
 	if !yes || d.env.RealData {
-		if err := a.confirm("This deletes data for good.", d.env.Suffix); err != nil {
+		if err := a.confirm("This deletes data for good.", d.env.Suffix, flagUnlessReal(d, "flowehr destroy --yes")); err != nil {
 			return err
 		}
 	}
@@ -77,6 +78,14 @@ func (a *app) runDestroy(ctx context.Context, layers []flowehr.Layer, yes bool) 
 	})
 }
 
+func (a *app) nothingToDestroy(d *definition, p flowehr.Plan) error {
+	if a.json() {
+		return render.JSON(a.out, render.NewPlanJSON(planView(d, p, false, a)))
+	}
+	fmt.Fprintf(a.out, "%s Nothing of %s stands that could be removed.\n", a.style(a.out).Done(), d.env.Suffix)
+	return nil
+}
+
 // proveGone looks for everything that was deleted.
 func (a *app) proveGone(ctx context.Context, h *local.Host, p flowehr.Plan) error {
 	left, err := h.Left(ctx, p)
@@ -87,7 +96,7 @@ func (a *app) proveGone(ctx context.Context, h *local.Host, p flowehr.Plan) erro
 		fmt.Fprintf(a.errOut, "%s %s still stands\n", a.style(a.errOut).Failed(), ref)
 	}
 	if len(left) > 0 {
-		return hint(fmt.Errorf("%d resources are still there", len(left)), "Run it again: flowehr destroy")
+		return hint(fmt.Errorf("%d resources are still there", len(left)), "What is gone stays gone; go on with: flowehr destroy")
 	}
 	if a.json() {
 		return nil
@@ -95,4 +104,12 @@ func (a *app) proveGone(ctx context.Context, h *local.Host, p flowehr.Plan) erro
 	fmt.Fprintf(a.out, "%s All %d resources are gone; each was looked for.\n", a.style(a.out).Done(), p.Count(flowehr.Delete))
 	a.next("The vault and the audit log stay. Remove them too with: flowehr clean")
 	return nil
+}
+
+// flagUnlessReal is the flag that agrees beforehand, or nothing where no flag may.
+func flagUnlessReal(d *definition, flag string) string {
+	if d.env.RealData {
+		return ""
+	}
+	return flag
 }

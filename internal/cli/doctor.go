@@ -39,7 +39,7 @@ type finding struct {
 
 func (a *app) runDoctor(ctx context.Context) error {
 	findings := a.examineMachine(ctx)
-	d, err := a.load(ctx, loadOptions{lenient: true})
+	d, err := a.load(ctx, loadOptions{unnamed: true})
 	if err != nil {
 		findings = append(findings, finding{"definition", false, err.Error(), "Change to the folder that holds config.yaml, or make one: flowehr init"})
 	} else {
@@ -176,7 +176,7 @@ func examineState(ctx context.Context, d *definition) finding {
 func examineAddress(ctx context.Context, address string) finding {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
-		return finding{"address", false, address + " of the portal cannot be used: " + err.Error(), "Set another one with local.listen in config.local.yaml."}
+		return finding{"address", false, addressProblem(address, err), "Set another one with local.listen in config.local.yaml."}
 	}
 	l.Close()
 	return finding{Name: "address", OK: true, Text: address + " is free for the portal"}

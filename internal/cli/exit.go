@@ -35,6 +35,12 @@ var errInterrupted = errors.New("stopped")
 // errShown ends a command that has already said what failed.
 var errShown = errors.New("failed")
 
+// codeError ends a command whose detached process has said what failed, with the code of that process.
+type codeError int
+
+// Error says little: the process has said it.
+func (e codeError) Error() string { return fmt.Sprintf("ended with code %d", int(e)) }
+
 // hintError adds what to do next to an error.
 type hintError struct {
 	error
@@ -52,7 +58,7 @@ func hint(err error, format string, args ...any) error {
 // report shows err and returns the exit code that belongs to it.
 func (a *app) report(err error) int {
 	code := exitCode(err)
-	if errors.Is(err, errChanges) || errors.Is(err, errShown) {
+	if _, said := errors.AsType[codeError](err); said || errors.Is(err, errChanges) || errors.Is(err, errShown) {
 		return code
 	}
 	if ds, ok := errors.AsType[flowehr.DiagnosticsError](err); ok {
@@ -82,6 +88,9 @@ func (a *app) report(err error) int {
 func exitCode(err error) int {
 	if _, ok := errors.AsType[usageError](err); ok {
 		return exitUsage
+	}
+	if code, ok := errors.AsType[codeError](err); ok {
+		return max(int(code), exitFailed) // a process that was killed has code -1
 	}
 	if _, ok := errors.AsType[flowehr.DiagnosticsError](err); ok {
 		return exitDefinition

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/flowehr/flowehr/internal/demo"
+	"github.com/flowehr/flowehr/internal/render"
 )
 
 func (a *app) newInitCommand() *cobra.Command {
@@ -17,10 +19,9 @@ func (a *app) newInitCommand() *cobra.Command {
 		Long: `Writes the definition of a small hospital into DIR (default: this folder): two data sources with made-up patients, a lake
 with three zones, and pipelines from the sources to the feature store. It runs as it stands; change it into yours.
 Files that exist are never overwritten.`,
+		Example: "  flowehr init my-hospital\n  cd my-hospital && flowehr up -d",
+		Args:    mostArgs(1, "one folder"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			if len(args) > 1 {
-				return usageError{errors.New("init takes one folder")}
-			}
 			dir := a.dir
 			if len(args) == 1 {
 				dir = filepath.Join(a.dir, args[0])
@@ -33,7 +34,8 @@ Files that exist are never overwritten.`,
 func (a *app) runInit(dir string) error {
 	wrote, err := demo.Write(dir)
 	if e, ok := errors.AsType[*demo.ExistsError](err); ok {
-		return hint(e, "Nothing was written. Choose an empty folder: flowehr init NAME")
+		return hint(fmt.Errorf("%s exists already and is not what init would write: %s", render.Plural(int64(len(e.Paths)), "file", "files"), strings.Join(e.Paths, ", ")),
+			"Nothing was written. Choose an empty folder: flowehr init NAME")
 	}
 	if err != nil {
 		return err

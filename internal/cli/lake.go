@@ -19,17 +19,19 @@ func (a *app) newLakeCommand() *cobra.Command {
 	ls := &cobra.Command{
 		Use:   "ls [ZONE]",
 		Short: "List tables with rows, size and when they changed",
+		Args:  mostArgs(1, "one ZONE"),
 		RunE:  func(c *cobra.Command, args []string) error { return a.runLakeList(c.Context(), args) },
 	}
 	n := 20
 	preview := &cobra.Command{
-		Use:   "preview ZONE.TABLE",
-		Short: "Show some rows",
-		Args:  exactArgs("ZONE.TABLE"),
+		Use:     "preview ZONE.TABLE",
+		Short:   "Show some rows",
+		Example: "  flowehr lake preview silver.patient --rows 5",
+		Args:    exactArgs("ZONE.TABLE"),
 		RunE: func(c *cobra.Command, args []string) error {
 			name, err := lake.ParseName(args[0])
 			if err != nil {
-				return usageError{err}
+				return hint(usageError{fmt.Errorf("%q is no table of the lake", args[0])}, "Write it as ZONE.TABLE, for example silver.patient. See what there is with: flowehr lake ls")
 			}
 			return a.withLake(c.Context(), func(h *local.Host) error {
 				if err := h.Audit(c.Context(), audit.Entry{Action: "lake.preview", Subject: "table/lake:" + name.String(), Outcome: "ok"}); err != nil {
@@ -108,6 +110,11 @@ func (a *app) runLakeList(ctx context.Context, args []string) error {
 		if a.json() {
 			return a.writeJSON(rows)
 		}
+		if len(rows) == 0 && len(args) > 0 {
+			fmt.Fprintf(a.out, "Zone %s has no tables.\n", args[0])
+			a.next("See all zones with: flowehr lake ls")
+			return nil
+		}
 		if len(rows) == 0 {
 			fmt.Fprintln(a.out, "The lake has no tables yet.")
 			a.next("Pipelines fill it: flowehr pipelines list")
@@ -118,10 +125,14 @@ func (a *app) runLakeList(ctx context.Context, args []string) error {
 }
 
 func lakeError(err error) error {
-	if errors.Is(err, lake.ErrNotFound) {
+	switch {
+	case errors.Is(err, lake.ErrNotFound):
 		return hint(err, "See what there is with: flowehr lake ls")
+	case errors.Is(err, lake.ErrRefused):
+		return hint(fmt.Errorf("this command only reads: one SELECT over the tables of the lake (%w)", err),
+			"Nothing was changed. Tables are changed by pipelines: flowehr pipelines list")
 	}
-	return err
+	return hint(err, "Nothing was changed. See the tables with: flowehr lake ls   and their columns with: flowehr lake preview ZONE.TABLE")
 }
 
 // showResult prints rows, for people as a table and for programs as a JSON array of objects.
@@ -150,7 +161,7 @@ func (a *app) showResult(r lake.Result) error {
 	for _, row := range r.Rows {
 		cells := make([]string, len(row))
 		for i, v := range row {
-			cells[i] = showValue(v)
+			cells[i] = showValue(v, r.Columns[i].Type)
 		}
 		t.Row(cells...)
 	}
@@ -166,11 +177,14 @@ func (a *app) showResult(r lake.Result) error {
 	return nil
 }
 
-func showValue(v any) string {
+func showValue(v any, columnType string) string {
 	switch v := v.(type) {
 	case nil:
 		return "-"
 	case time.Time:
+		if columnType == "date" {
+			return v.Format(time.DateOnly)
+		}
 		return v.UTC().Format("2006-01-02T15:04:05Z")
 	case float64:
 		return fmt.Sprintf("%.6g", v)

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/flowehr/flowehr"
 	"github.com/flowehr/flowehr/internal/engine"
 	"github.com/flowehr/flowehr/internal/factory/expr"
 	"github.com/flowehr/flowehr/internal/render"
@@ -22,7 +24,12 @@ func (a *app) newPipelinesCommand() *cobra.Command {
 
 // withStore calls f with the pipelines of the running environment.
 func (a *app) withStore(ctx context.Context, f func(*engine.Store) error) error {
-	_, h, err := a.running(ctx)
+	return a.withPipelines(ctx, func(_ *definition, s *engine.Store) error { return f(s) })
+}
+
+// withPipelines calls f with the definition, too.
+func (a *app) withPipelines(ctx context.Context, f func(*definition, *engine.Store) error) error {
+	d, h, err := a.running(ctx)
 	if err != nil {
 		return err
 	}
@@ -31,7 +38,7 @@ func (a *app) withStore(ctx context.Context, f func(*engine.Store) error) error 
 	if err != nil {
 		return err
 	}
-	return f(store)
+	return f(d, store)
 }
 
 func (a *app) newPipelinesListCommand() *cobra.Command {
@@ -78,31 +85,49 @@ func (a *app) newPipelinesRunCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.withStore(c.Context(), func(s *engine.Store) error {
-				id, err := s.Start(c.Context(), engine.StartRequest{Pipeline: args[0], Parameters: values, By: a.who()})
-				if errors.Is(err, engine.ErrNotFound) {
-					return hint(fmt.Errorf("there is no pipeline %q here", args[0]), "See them with: flowehr pipelines list")
-				}
-				if err != nil {
+			return a.withPipelines(c.Context(), func(d *definition, s *engine.Store) error {
+				if err := a.compareRegistered(c.Context(), d, s, args[0]); err != nil {
 					return err
+				}
+				id, err := s.Start(c.Context(), engine.StartRequest{Pipeline: args[0], Parameters: values, By: a.who()})
+				if err != nil {
+					return hint(err, "Nothing was started. See the pipelines with: flowehr pipelines list")
 				}
 				if wait {
 					return a.followRun(c.Context(), s, id)
 				}
-				if a.json() {
-					return a.writeJSON(struct {
-						RunID string `json:"runId"`
-					}{id})
-				}
-				fmt.Fprintln(a.out, id)
-				a.next("Follow it with: flowehr pipelines logs %s --follow", short(id))
-				return nil
+				return a.showStarted(id)
 			})
 		},
 	}
 	c.Flags().StringArrayVarP(&params, "param", "p", nil, "a parameter as NAME=VALUE; a value that is JSON is taken as such")
 	c.Flags().BoolVarP(&wait, "wait", "w", false, "follow the run; the exit code says how it ended")
 	return c
+}
+
+// compareRegistered refuses a pipeline that is not registered, and tells when the registered one is not as its files
+// are now: what runs is what was deployed.
+func (a *app) compareRegistered(ctx context.Context, d *definition, s *engine.Store, name string) error {
+	registered, err := s.Pipelines(ctx)
+	if err != nil {
+		return err
+	}
+	var digest string
+	for _, p := range registered {
+		if p.Name == name {
+			digest = p.Digest
+		}
+	}
+	at := slices.IndexFunc(d.env.Pipelines, func(p flowehr.Pipeline) bool { return p.Name == name })
+	switch {
+	case digest == "" && at >= 0:
+		return hint(fmt.Errorf("pipeline %s is in the definition and not yet deployed", name), "Deploy it with: flowehr deploy   and run it again")
+	case digest == "":
+		return hint(fmt.Errorf("there is no pipeline %q here", name), "See them with: flowehr pipelines list")
+	case at >= 0 && d.env.Pipelines[at].Digest != digest:
+		a.next("The files of %s have changed since it was deployed; what was deployed is run. Deploy the change with: flowehr deploy", name)
+	}
+	return nil
 }
 
 // parseParameters reads NAME=VALUE pairs. A value that is JSON other than text keeps its type; everything else is text.
@@ -125,8 +150,10 @@ func parseParameters(pairs []string) (*expr.Object, error) {
 func (a *app) newPipelinesRunsCommand() *cobra.Command {
 	var f engine.Filter
 	c := &cobra.Command{
-		Use:   "runs [NAME]",
-		Short: "List runs, newest first",
+		Use:     "runs [NAME]",
+		Short:   "List runs, newest first",
+		Example: "  flowehr pipelines runs\n  flowehr pipelines runs gold-features --status Failed",
+		Args:    mostArgs(1, "one NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				f.Pipeline = args[0]
@@ -142,6 +169,11 @@ func (a *app) newPipelinesRunsCommand() *cobra.Command {
 				}
 				if a.json() {
 					return a.writeJSON(list)
+				}
+				if len(list) == 0 {
+					fmt.Fprintln(a.out, "No runs.")
+					a.next("Start one with: flowehr pipelines run NAME")
+					return nil
 				}
 				t := a.table("Run", "Pipeline", "Status", "When", ">Took", "By")
 				for _, r := range list {
@@ -188,7 +220,14 @@ func (a *app) newPipelinesCancelCommand() *cobra.Command {
 		Args:  exactArgs("RUN"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.withStore(c.Context(), func(s *engine.Store) error {
-				if err := s.Cancel(c.Context(), args[0], a.who(), true); err != nil {
+				run, err := s.Run(c.Context(), args[0])
+				if err != nil {
+					return runError(err, args[0])
+				}
+				if run.Done() {
+					return hint(fmt.Errorf("run %s has ended already: %s", short(run.ID), run.Status), "Nothing was changed. See it with: flowehr pipelines show %s", short(run.ID))
+				}
+				if err := s.Cancel(c.Context(), run.ID, a.who(), true); err != nil {
 					return runError(err, args[0])
 				}
 				fmt.Fprintf(a.errOut, "%s Cancelling %s. What it has published stays.\n", a.style(a.errOut).Done(), args[0])
@@ -206,15 +245,21 @@ func (a *app) newPipelinesResumeCommand() *cobra.Command {
 		Args:  exactArgs("RUN"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.withStore(c.Context(), func(s *engine.Store) error {
-				id, err := s.Resume(c.Context(), args[0], a.who())
+				run, err := s.Run(c.Context(), args[0])
+				if err != nil {
+					return runError(err, args[0])
+				}
+				if run.Status == succeeded {
+					return hint(fmt.Errorf("run %s succeeded, there is nothing to resume", short(run.ID)), "Run all of it again with: flowehr pipelines run %s", run.Pipeline)
+				}
+				id, err := s.Resume(c.Context(), run.ID, a.who())
 				if err != nil {
 					return runError(err, args[0])
 				}
 				if wait {
 					return a.followRun(c.Context(), s, id)
 				}
-				fmt.Fprintln(a.out, id)
-				return nil
+				return a.showStarted(id)
 			})
 		},
 	}
@@ -233,6 +278,18 @@ deployment works. The exit code is 0 when all succeed.`,
 			return a.withStore(c.Context(), func(s *engine.Store) error { return a.testPipelines(c.Context(), s) })
 		},
 	}
+}
+
+// showStarted answers with the run that was started.
+func (a *app) showStarted(id string) error {
+	if a.json() {
+		return a.writeJSON(struct {
+			RunID string `json:"runId"`
+		}{id})
+	}
+	fmt.Fprintln(a.out, id)
+	a.next("Follow it with: flowehr pipelines logs %s --follow", short(id))
+	return nil
 }
 
 // runError says what to do about a run that cannot be found.

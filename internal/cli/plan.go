@@ -2,12 +2,10 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -27,8 +25,10 @@ type planOptions struct {
 func (a *app) newPlanCommand() *cobra.Command {
 	var o planOptions
 	c := &cobra.Command{
-		Use:   "plan [LAYER]",
-		Short: "Show what deploy would change; nothing is changed",
+		Use:     "plan [LAYER]",
+		Short:   "Show what deploy would change; nothing is changed",
+		Example: "  flowehr plan\n  flowehr plan transform --all\n  flowehr plan --save change.json && flowehr deploy --plan change.json",
+		Args:    mostArgs(1, "one layer"),
 		Long: `Compares the definition with what was deployed and shows each change. LAYER is core, transform, serve, apps,
 infrastructure (the first three) or all (default). Ends with exit code 2 when there are changes, 0 when there are none.
 The plan is kept, so that exactly it can be applied: flowehr deploy --plan ID`,
@@ -48,9 +48,6 @@ The plan is kept, so that exactly it can be applied: flowehr deploy --plan ID`,
 
 // parseLayers reads the LAYER argument.
 func parseLayers(args []string) ([]flowehr.Layer, error) {
-	if len(args) > 1 {
-		return nil, usageError{fmt.Errorf("one layer at a time, got %s", strings.Join(args, " "))}
-	}
 	if len(args) == 0 || args[0] == "all" {
 		return nil, nil
 	}
@@ -60,7 +57,7 @@ func parseLayers(args []string) ([]flowehr.Layer, error) {
 	if l := flowehr.Layer(args[0]); slices.Contains(flowehr.Layers(), l) {
 		return []flowehr.Layer{l}, nil
 	}
-	return nil, usageError{fmt.Errorf("%q is no layer: core, transform, serve, apps, infrastructure or all", args[0])}
+	return nil, hint(usageError{fmt.Errorf("%q is no layer", args[0])}, "Choose one of core, transform, serve, apps, infrastructure (the first three) or all.")
 }
 
 func (a *app) runPlan(ctx context.Context, layers []flowehr.Layer, o planOptions) error {
@@ -112,7 +109,7 @@ func tier(env *flowehr.Environment) string {
 func (a *app) makePlan(ctx context.Context, d *definition, layers []flowehr.Layer, destroy bool) (flowehr.Plan, error) {
 	have, err := d.state().Load(ctx)
 	if err != nil {
-		return flowehr.Plan{}, explainState(err)
+		return flowehr.Plan{}, err
 	}
 	if destroy {
 		return plan.MakeDestroy(have, layers, d.env.RealData, a.now())
@@ -129,14 +126,6 @@ func (a *app) makePlan(ctx context.Context, d *definition, layers []flowehr.Laye
 
 func (d *definition) state() *state.Store {
 	return state.New(d.paths.State, plan.EnvironmentName(d.env), flowehr.TargetLocal)
-}
-
-// explainState adds what to do about a state that cannot be read.
-func explainState(err error) error {
-	if _, ok := errors.AsType[*state.DamagedError](err); ok {
-		return hint(err, "Nothing was changed. Go back to an earlier state with: flowehr state restore   (or build it anew: flowehr state refresh)")
-	}
-	return err
 }
 
 // savePlan keeps p where deploy --plan ID finds it, and in file when one is named.

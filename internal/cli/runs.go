@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -15,11 +16,25 @@ import (
 // succeeded is the status of a run that did what it should.
 const succeeded = string(factory.Succeeded)
 
-// followRun shows activities as they finish, until the run ends. An interrupt stops the following, not the run.
+// followRun follows a run, answers with it, and says how it ended.
 func (a *app) followRun(ctx context.Context, s *engine.Store, id string) error {
-	run, err := s.Run(ctx, id)
+	run, err := a.awaitRun(ctx, s, id)
 	if err != nil {
 		return err
+	}
+	if a.json() {
+		if err := a.writeJSON(newRunJSON(run)); err != nil {
+			return err
+		}
+	}
+	return a.concludeRun(run)
+}
+
+// awaitRun shows activities as they finish, until the run ends. An interrupt stops the following, not the run.
+func (a *app) awaitRun(ctx context.Context, s *engine.Store, id string) (engine.RunInfo, error) {
+	run, err := s.Run(ctx, id)
+	if err != nil {
+		return run, err
 	}
 	if !a.json() {
 		fmt.Fprintf(a.errOut, "run %s · %s v%d\n", short(run.ID), run.Pipeline, run.Version)
@@ -43,34 +58,26 @@ func (a *app) followRun(ctx context.Context, s *engine.Store, id string) error {
 	}
 	if ctx.Err() != nil {
 		a.next("The run goes on. Follow it with: flowehr pipelines logs %s --follow   Stop it with: flowehr pipelines cancel %s", short(id), short(id))
-		return errInterrupted
+		return run, errInterrupted
 	}
-	if err != nil {
-		return err
-	}
-	return a.concludeRun(run)
+	return run, err
 }
 
 // concludeRun says how a run ended and why, and what to do next. A run that did not succeed makes the command fail.
 func (a *app) concludeRun(run engine.RunInfo) error {
-	j := newRunJSON(run)
-	if a.json() {
-		if err := a.writeJSON(j); err != nil {
-			return err
-		}
-	} else {
-		fmt.Fprintf(a.errOut, "%s in %s. %s\n", run.Status, j.Took, run.Why)
-		if run.Status != succeeded {
-			if run.Message != "" && !strings.Contains(run.Why, run.Message) {
-				fmt.Fprintln(a.errOut, run.Message)
-			}
-			a.next("See the run: flowehr pipelines show %s   Go on after a fix: flowehr pipelines resume %s", short(run.ID), short(run.ID))
-		}
+	took := newRunJSON(run).Took
+	if run.Status == succeeded {
+		a.next("%s %s succeeded in %s.", a.style(a.errOut).Done(), run.Pipeline, took)
+		return nil
 	}
-	if run.Status != succeeded {
-		return errShown
+	if !a.json() {
+		fmt.Fprintf(a.errOut, "%s in %s. %s\n", run.Status, took, run.Why)
+		if run.Message != "" && !strings.Contains(run.Why, run.Message) {
+			fmt.Fprintln(a.errOut, run.Message)
+		}
+		a.next("See the run: flowehr pipelines show %s   Go on after a fix: flowehr pipelines resume %s", short(run.ID), short(run.ID))
 	}
-	return nil
+	return errShown
 }
 
 // follower remembers what it has shown.
@@ -184,7 +191,9 @@ func (a *app) printLogs(ctx context.Context, s *engine.Store, id string, follow 
 				return err
 			}
 			for _, l := range lines {
-				fmt.Fprintf(a.out, "%s  %-30s %s\n", l.At.Local().Format(time.TimeOnly), strings.TrimPrefix(l.Path, "/"), l.Text)
+				if err := a.printLogLine(l); err != nil {
+					return err
+				}
 				last = l.Seq
 			}
 			if len(lines) == 0 {
@@ -196,6 +205,20 @@ func (a *app) printLogs(ctx context.Context, s *engine.Store, id string, follow 
 		}
 	}
 	return ctx.Err()
+}
+
+// printLogLine prints a line of a log, as a line of JSON when that is asked for.
+func (a *app) printLogLine(l engine.LogLine) error {
+	if a.json() {
+		return json.NewEncoder(a.out).Encode(struct {
+			At      time.Time `json:"at"`
+			Path    string    `json:"activity"`
+			Attempt int       `json:"attempt"`
+			Text    string    `json:"text"`
+		}{l.At, strings.TrimPrefix(l.Path, "/"), l.Attempt, l.Text})
+	}
+	_, err := fmt.Fprintf(a.out, "%s  %-30s %s\n", l.At.Local().Format(time.TimeOnly), strings.TrimPrefix(l.Path, "/"), l.Text)
+	return err
 }
 
 // testPipelines runs what nothing else runs.
@@ -215,7 +238,7 @@ func (a *app) testPipelines(ctx context.Context, s *engine.Store) error {
 			needs[p.Name] = needs[p.Name] || !param.HasDefault
 		}
 	}
-	ran, failed := 0, 0
+	ran, failed := []runJSON{}, 0
 	for _, p := range list {
 		if called[p.Name] || needs[p.Name] {
 			continue
@@ -224,18 +247,24 @@ func (a *app) testPipelines(ctx context.Context, s *engine.Store) error {
 		if err != nil {
 			return err
 		}
-		ran++
-		switch err := a.followRun(ctx, s, id); {
-		case err == errShown:
+		run, err := a.awaitRun(ctx, s, id)
+		if err != nil {
+			return err
+		}
+		ran = append(ran, newRunJSON(run))
+		if a.concludeRun(run) != nil {
 			failed++
-		case err != nil:
+		}
+	}
+	if a.json() {
+		if err := a.writeJSON(ran); err != nil {
 			return err
 		}
 	}
 	if failed > 0 {
-		return fmt.Errorf("%d of %s failed", failed, render.Plural(int64(ran), "pipeline", "pipelines"))
+		return hint(fmt.Errorf("%d of %s failed", failed, render.Plural(int64(len(ran)), "pipeline", "pipelines")), "See their runs with: flowehr pipelines runs --status Failed")
 	}
-	a.next("%s %s succeeded.", a.style(a.errOut).Done(), render.Plural(int64(ran), "pipeline", "pipelines"))
+	a.next("%s %s succeeded.", a.style(a.errOut).Done(), render.Plural(int64(len(ran)), "pipeline", "pipelines"))
 	return nil
 }
 

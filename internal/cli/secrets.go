@@ -25,10 +25,11 @@ func (a *app) newSecretsCommand() *cobra.Command {
 the definition, then in the vault. The vault is one encrypted file; its key stands in another folder.`,
 	}
 	set := &cobra.Command{
-		Use:   "set NAME",
-		Short: "Store a value, read without echo or from standard input",
-		Args:  exactArgs("NAME"),
-		RunE:  func(c *cobra.Command, args []string) error { return a.runSecretsSet(c.Context(), args[0]) },
+		Use:     "set NAME",
+		Short:   "Store a value, read without echo or from standard input",
+		Example: "  flowehr secrets set EPR_PASSWORD\n  flowehr secrets set EPR_PASSWORD < password.txt",
+		Args:    exactArgs("NAME"),
+		RunE:    func(c *cobra.Command, args []string) error { return a.runSecretsSet(c.Context(), args[0]) },
 	}
 	list := &cobra.Command{
 		Use:   "list",
@@ -52,6 +53,7 @@ func (a *app) runSecretsSet(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
+		a.veil.Hide(value.Reveal())
 		if err := a.audited(ctx, log, "secret.set", "secret/"+name, func() error { return v.Set(ctx, name, value) }); err != nil {
 			return err
 		}
@@ -185,7 +187,7 @@ func (a *app) readSecret(name string) (flowehr.Secret, error) {
 
 func nonEmpty(value string) (flowehr.Secret, error) {
 	if value == "" {
-		return flowehr.Secret{}, usageError{errors.New("an empty value is not stored; pipe it in or type it")}
+		return flowehr.Secret{}, hint(usageError{errors.New("no value was given, and an empty one is not stored")}, "Type it when asked, or pipe it in: flowehr secrets set NAME < FILE")
 	}
 	return flowehr.NewSecret(value), nil
 }

@@ -34,7 +34,8 @@ type definition struct {
 // loadOptions say how strictly a command reads the definition.
 type loadOptions struct {
 	changes bool // the command changes something: the environment's own file must be there
-	lenient bool // show what can be read although it has errors
+	lenient bool // go on although the definition has errors, as long as it says which environment it is
+	unnamed bool // go on although it does not even say that; paths are not to be used then
 }
 
 // load reads the definition of --dir. Warnings are shown; errors end it, all of them at once, unless lenient.
@@ -67,26 +68,56 @@ func (a *app) load(ctx context.Context, o loadOptions) (*definition, error) {
 	var more []flowehr.Diagnostic
 	d.document, more = config.Load(fsys, opts)
 	problems = append(problems, more...)
-	if missing, ok := d.document.MissingEnvironmentFile(); ok && o.changes {
-		problems = append(problems, missing)
-	}
 	d.env, more = compile.Environment(d.document)
 	problems = append(problems, more...)
-	problems = append(problems, a.loadPipelines(fsys, d.env)...)
+	switch missing, ok := d.document.MissingEnvironmentFile(); {
+	case ok && d.env.Name == "":
+		problems = []flowehr.Diagnostic{missing} // all else follows from it
+	case ok && o.changes:
+		problems = append(problems, missing)
+	}
+	// Pipelines are compared with sources; those of a definition that cannot be read are not known.
+	if d.named() {
+		problems = append(problems, a.loadPipelines(fsys, d.env)...)
+	}
 	flowehr.SortDiagnostics(problems)
 	d.problems = slices.CompactFunc(problems, func(x, y flowehr.Diagnostic) bool { return x == y })
 	var err error
 	if d.paths, err = local.Locate(d.env, a.dir, a.machine()); err != nil {
 		return nil, err
 	}
+	a.hideSecrets(ctx, d)
 	switch {
-	case o.lenient:
+	case o.unnamed, o.lenient && d.named():
 	case flowehr.HasErrors(d.problems):
 		return nil, flowehr.DiagnosticsError{Diagnostics: d.problems}
 	case len(d.problems) > 0 && !a.json():
 		a.showDiagnostics(d.problems)
 	}
 	return d, nil
+}
+
+// named reports whether the definition says which environment it is. Where an environment keeps its things follows from
+// its name, so nothing may be looked for, and much less removed, without one.
+func (d *definition) named() bool { return d.env.Name != "" && d.env.ID != "" }
+
+// hideSecrets keeps the values of secrets out of everything that is written from now on: those that the definition
+// names, and all that are in the vault.
+func (a *app) hideSecrets(ctx context.Context, d *definition) {
+	for _, r := range d.document.Secrets() {
+		if value, ok := d.lookup(r.Name); ok {
+			a.veil.Hide(value)
+		}
+	}
+	if !d.named() {
+		return
+	}
+	names, values := a.readVault(ctx, d.paths)
+	for _, name := range names {
+		if s, err := values(name); err == nil {
+			a.veil.Hide(s.Reveal())
+		}
+	}
 }
 
 // loadPipelines discovers pipelines, checks them and puts them into env.
@@ -113,6 +144,7 @@ func (a *app) loadPipelines(fsys fs.FS, env *flowehr.Environment) []flowehr.Diag
 		env.Pipelines = append(env.Pipelines, flowehr.Pipeline{Name: b.Pipeline.Name, Project: project, Dir: b.Dir, Bundle: encoded,
 			Digest: b.Digest(), Pos: flowehr.Pos{File: b.Dir + "/pipeline.json"}})
 	}
+	factory.Locate(fsys, problems)
 	return problems
 }
 
@@ -143,20 +175,32 @@ func (a *app) machine() local.Machine {
 // vaultLookup finds secrets in the environment's vault, when it has one. A vault that cannot be read knows nothing
 // here; the commands that need it say what is wrong with it.
 func (a *app) vaultLookup(ctx context.Context, paths local.Paths) config.Lookup {
-	if _, err := os.Stat(paths.Vault); err != nil {
-		return nil
-	}
-	v, err := vault.Open(ctx, vault.Options{Path: paths.Vault, KeyPath: paths.Key})
-	if err != nil {
-		return nil
-	}
+	_, get := a.readVault(ctx, paths)
 	return func(name string) (string, bool) {
-		s, err := v.Get(name)
+		s, err := get(name)
 		if err != nil {
 			return "", false
 		}
 		return s.Reveal(), true
 	}
+}
+
+// readVault returns the names in the environment's vault and how to get their values. One that is not there or cannot be
+// read is as an empty one.
+func (a *app) readVault(ctx context.Context, paths local.Paths) ([]string, func(string) (flowehr.Secret, error)) {
+	none := func(string) (flowehr.Secret, error) { return flowehr.Secret{}, vault.ErrNotFound }
+	if _, err := os.Stat(paths.Vault); err != nil {
+		return nil, none
+	}
+	v, err := vault.Open(ctx, vault.Options{Path: paths.Vault, KeyPath: paths.Key})
+	if err != nil {
+		return nil, none
+	}
+	names, err := v.Names()
+	if err != nil {
+		return nil, none
+	}
+	return names, v.Get
 }
 
 // standInSecrets lists the secrets of sources that made-up data stands in for. They need no value here: one is

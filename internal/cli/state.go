@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/flowehr/flowehr"
 	"github.com/flowehr/flowehr/internal/apply"
 	"github.com/flowehr/flowehr/internal/render"
+	"github.com/flowehr/flowehr/internal/state"
 )
 
 func (a *app) newStateCommand() *cobra.Command {
@@ -33,16 +36,20 @@ func (a *app) newStateCommand() *cobra.Command {
 		Args:  noArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return a.runStateRefresh(c.Context()) },
 	}
-	var revision int64
 	restore := &cobra.Command{
-		Use:   "restore",
-		Short: "Go back to an earlier revision of the record, for one that is damaged",
-		Args:  noArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			return a.runStateRestore(c.Context(), flowehr.Revision(revision))
+		Use:     "restore [REVISION]",
+		Short:   "Go back to an earlier revision of the record, for one that is damaged",
+		Long:    `Puts an earlier revision of the record, by default the newest that can be read, in the place of the present one. A damaged file is set aside, not overwritten. Nothing that stands is changed.`,
+		Example: "  flowehr state restore\n  flowehr state restore 41",
+		Args:    mostArgs(1, "one REVISION"),
+		RunE: func(c *cobra.Command, args []string) error {
+			rev, err := parseRevision(args)
+			if err != nil {
+				return err
+			}
+			return a.runStateRestore(c.Context(), rev)
 		},
 	}
-	restore.Flags().Int64Var(&revision, "revision", 0, "which one (default: the newest that can be read)")
 	force := false
 	unlock := &cobra.Command{
 		Use:   "unlock",
@@ -75,7 +82,7 @@ func (a *app) runStateShow(ctx context.Context) error {
 	}
 	have, err := d.state().Load(ctx)
 	if err != nil {
-		return explainState(err)
+		return err
 	}
 	if a.json() {
 		return a.writeJSON(have)
@@ -110,16 +117,21 @@ func (a *app) runStateRefresh(ctx context.Context) error {
 		return err
 	}
 	defer h.Close()
+	if err := a.replaceUnreadable(ctx, d); err != nil {
+		return err
+	}
 	return h.WithServer(ctx, func(ctx context.Context) error {
 		want, _ := h.Target().Lower(d.env)
 		report, err := apply.Refresh(ctx, h.Target(), d.state(), want, apply.Options{Owner: a.who(), Now: a.now})
 		if err != nil {
-			return explainState(err)
+			return err
 		}
 		if a.json() {
 			return a.writeJSON(report)
 		}
+		wrong := false
 		for _, x := range report.Drift {
+			wrong = wrong || !x.Found
 			switch {
 			case x.Gone:
 				fmt.Fprintf(a.out, "- %s is gone\n", x.Ref)
@@ -130,7 +142,7 @@ func (a *app) runStateRefresh(ctx context.Context) error {
 			}
 		}
 		fmt.Fprintf(a.errOut, "%s The record is as the world is.\n", a.style(a.errOut).Done())
-		if len(report.Drift) > 0 {
+		if wrong {
 			a.next("Put it right with: flowehr deploy")
 		}
 		return nil
@@ -144,22 +156,54 @@ func (a *app) runStateRestore(ctx context.Context, rev flowehr.Revision) error {
 	}
 	store := d.state()
 	have := store.Revisions()
-	if rev == 0 && len(have) > 0 {
-		rev = have[len(have)-1]
-		for _, r := range have {
-			rev = max(rev, r)
-		}
+	if len(have) == 0 {
+		return hint(errors.New("there is no earlier revision of the record"), "Nothing was changed. Build the record anew from what stands: flowehr state refresh")
 	}
 	if rev == 0 {
-		return hint(errors.New("there is no earlier revision"), "Build the record anew from what stands: flowehr deploy")
+		rev = slices.Max(have)
 	}
-	restored, err := store.Restore(ctx, rev)
+	if !slices.Contains(have, rev) {
+		return hint(fmt.Errorf("there is no revision r%d that can be read", rev), "Nothing was changed. These are there: %s", strings.Trim(fmt.Sprint(have), "[]"))
+	}
+	restored, err := locked(ctx, store, a.who(), func() (flowehr.State, error) { return store.Restore(ctx, rev) })
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.errOut, "%s The state is that of r%d again; a damaged file was set aside.\n", a.style(a.errOut).Done(), restored.Revision)
+	fmt.Fprintf(a.errOut, "%s The record is that of r%d again, as r%d. One that was damaged is kept beside it.\n", a.style(a.errOut).Done(), rev, restored.Revision)
 	a.next("Compare it with what stands: flowehr state refresh")
 	return nil
+}
+
+func parseRevision(args []string) (flowehr.Revision, error) {
+	if len(args) == 0 {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(strings.TrimPrefix(args[0], "r"), 10, 64)
+	if err != nil || n < 1 {
+		return 0, hint(usageError{fmt.Errorf("%q is no revision", args[0])}, "It is a number, such as 41.")
+	}
+	return flowehr.Revision(n), nil
+}
+
+// replaceUnreadable begins an empty record when the present one cannot be read: what stands is then found anew.
+func (a *app) replaceUnreadable(ctx context.Context, d *definition) error {
+	store := d.state()
+	_, err := store.Load(ctx)
+	if _, damaged := errors.AsType[*state.DamagedError](err); !damaged {
+		return err
+	}
+	_, err = locked(ctx, store, a.who(), func() (flowehr.State, error) { return store.Reset(ctx) })
+	return err
+}
+
+// locked calls f while store holds its lock.
+func locked(ctx context.Context, store *state.Store, who string, f func() (flowehr.State, error)) (flowehr.State, error) {
+	unlock, err := store.Lock(ctx, who)
+	if err != nil {
+		return flowehr.State{}, err
+	}
+	st, err := f()
+	return st, errors.Join(err, unlock())
 }
 
 // sortedRefs lists the resources of a state by kind and name.

@@ -50,7 +50,7 @@ func (a *app) runStatus(ctx context.Context) error {
 	}
 	have, err := d.state().Load(ctx)
 	if err != nil {
-		return explainState(err)
+		return err
 	}
 	s := statusJSON{Environment: d.env.Suffix, Target: flowehr.TargetLocal, RealData: d.env.RealData, Running: on, Ready: r.Ready, Portal: r.Portal,
 		Since: isoTime(r.Since), Revision: have.Revision, Resources: map[string]int{}, Services: r.Services}
@@ -138,8 +138,10 @@ func (a *app) showStatus(d *definition, s statusJSON, r local.Running) error {
 
 func (a *app) newOutputsCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "outputs [KIND/NAME]",
-		Short: "Print names and addresses of what was deployed, for scripts",
+		Use:     "outputs [KIND/NAME]",
+		Short:   "Print names and addresses of what was deployed, for scripts",
+		Example: "  flowehr outputs\n  flowehr outputs feature-store/main --output json",
+		Args:    mostArgs(1, "one KIND/NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
 			d, err := a.load(c.Context(), loadOptions{lenient: true})
 			if err != nil {
@@ -147,7 +149,7 @@ func (a *app) newOutputsCommand() *cobra.Command {
 			}
 			have, err := d.state().Load(c.Context())
 			if err != nil {
-				return explainState(err)
+				return err
 			}
 			out := map[string]map[string]string{}
 			var refs []string
@@ -162,6 +164,11 @@ func (a *app) newOutputsCommand() *cobra.Command {
 			}
 			if a.json() {
 				return a.writeJSON(out)
+			}
+			if len(refs) == 0 {
+				fmt.Fprintln(a.out, "Nothing is deployed yet.")
+				a.next("Start it with: flowehr up")
+				return nil
 			}
 			slices.Sort(refs)
 			t := a.table("Resource", "Output", "Value")

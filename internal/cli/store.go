@@ -22,8 +22,9 @@ func (a *app) newStoreCommand() *cobra.Command {
 		RunE:  func(c *cobra.Command, _ []string) error { return a.runStoreList(c.Context()) },
 	}
 	psql := &cobra.Command{
-		Use:   "psql [-- ARGUMENTS]",
-		Short: "Open the feature store in psql, as a reader",
+		Use:     "psql [-- ARGUMENTS]",
+		Short:   "Open the feature store in psql, as a reader",
+		Example: "  flowehr store psql\n  flowehr store psql -- -c 'SELECT count(*) FROM features.patient_features'",
 		Long: `Starts psql with the login of a developer, who may read what is published. With real data there is no such login here:
 people read through an app or with their own.`,
 		RunE: func(c *cobra.Command, args []string) error { return a.runStorePsql(c.Context(), args) },
@@ -82,9 +83,16 @@ func (a *app) runStorePsql(ctx context.Context, args []string) error {
 		return err
 	}
 	c := exec.CommandContext(ctx, path, args...)
-	c.Stdin, c.Stdout, c.Stderr = a.in, a.out, a.errOut
+	// psql is a program of its own and talks to the terminal itself.
+	c.Stdin, c.Stdout, c.Stderr = a.in, beneath(a.out), beneath(a.errOut)
 	// The password goes by the environment of psql alone: an argument could be read by everybody on the machine.
 	c.Env = append(os.Environ(), "PGHOST="+login.Host, fmt.Sprintf("PGPORT=%d", login.Port), "PGDATABASE="+login.Database,
 		"PGUSER="+login.Username, "PGPASSWORD="+login.Password.Reveal(), "PGAPPNAME=flowehr store psql")
-	return c.Run()
+	if err := c.Run(); err != nil {
+		if _, ok := errors.AsType[*exec.ExitError](err); ok {
+			return errShown // psql has said why
+		}
+		return fmt.Errorf("start psql: %w", err)
+	}
+	return nil
 }

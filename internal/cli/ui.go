@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -18,7 +17,7 @@ import (
 // style is what the reader of w can be shown.
 func (a *app) style(w io.Writer) render.Style {
 	s := render.Style{Unicode: a.utf8(), Width: render.DefaultWidth}
-	f, ok := w.(*os.File)
+	f, ok := file(w)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return s
 	}
@@ -43,7 +42,7 @@ func (a *app) utf8() bool {
 
 // terminal reports whether a stream is one.
 func terminal(stream any) bool {
-	f, ok := stream.(*os.File)
+	f, ok := file(stream)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
@@ -83,10 +82,15 @@ func (t *table) Write(w io.Writer) error {
 	return render.Table(w, t.style, t.columns, t.rows)
 }
 
-// confirm asks for a word to be typed. Without a terminal nobody can, and the command must be told by a flag.
-func (a *app) confirm(question, word string) error {
+// confirm asks for a word to be typed. Without a terminal nobody can: flag is what to call the command with then, empty
+// when only a person may agree.
+func (a *app) confirm(question, word, flag string) error {
 	if !terminal(a.in) {
-		return hint(errors.New("nobody is here to agree"), "Agree beforehand with: --yes")
+		err := errors.New("this needs somebody to agree, and there is no terminal to ask on")
+		if flag == "" {
+			return hint(err, "Nothing was changed. With real data a person has to agree: run it on a terminal.")
+		}
+		return hint(err, "Nothing was changed. Agree beforehand with: %s", flag)
 	}
 	fmt.Fprintf(a.errOut, "%s Type %s to go on: ", question, word)
 	answer, err := bufio.NewReader(a.in).ReadString('\n')

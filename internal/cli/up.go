@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -35,7 +37,8 @@ func (a *app) newUpCommand() *cobra.Command {
 		Long: `Starts PostgreSQL, applies what changed in the definition, and runs pipelines and the portal until Ctrl-C; with -d in the
 background, until flowehr down. Works for any definition, whatever its target. Nothing listens on the network unless the
 definition says so. Killed at any moment, it goes on where it was with the next up.`,
-		Args: noArgs,
+		Example: "  flowehr up\n  flowehr up -d\n  flowehr --env dev up -d",
+		Args:    noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if o.detach && !o.report {
 				return a.runDetached(c.Context())
@@ -78,7 +81,11 @@ func (a *app) runUp(ctx context.Context, report bool) error {
 		enc := json.NewEncoder(pipe)
 		tell = func(l reportLine) { _ = enc.Encode(l) }
 	}
-	o := local.ServeOptions{Setup: func(ctx context.Context) error { return a.applyOnUp(ctx, d, h, tell) }}
+	var began atomic.Bool
+	o := local.ServeOptions{
+		Setup: func(ctx context.Context) error { return a.applyOnUp(ctx, d, h, tell) },
+		Sink:  func(flowehr.Event) { began.Store(true) },
+	}
 	err = h.Serve(ctx, o, func(portal string) {
 		if tell != nil {
 			tell(reportLine{Ready: portal})
@@ -86,16 +93,28 @@ func (a *app) runUp(ctx context.Context, report bool) error {
 		}
 		a.sayReady(ctx, d, h, portal)
 	})
-	if e, ok := errors.AsType[*local.AlreadyRunningError](err); ok {
-		return hint(e, "Look at it with: flowehr status   Stop it with: flowehr down")
-	}
-	if err != nil && !errors.Is(err, errShown) {
-		return hint(err, "What was logged: %s", logPath(d))
+	if err != nil {
+		return a.explainUp(d, err, began.Load())
 	}
 	if err == nil && !report {
 		fmt.Fprintf(a.errOut, "%s Stopped. The data stays; go on with: flowehr up\n", a.style(a.errOut).Done())
 	}
 	return err
+}
+
+// explainUp adds to an error that ended up, unless it has been shown or says what to do already.
+func (a *app) explainUp(d *definition, err error, began bool) error {
+	if errors.Is(err, errShown) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	explained := explain(err)
+	if _, ok := errors.AsType[hintError](explained); ok {
+		return explained
+	}
+	if !began {
+		return hint(err, "Nothing was started or changed. Look at this machine with: flowehr doctor")
+	}
+	return hint(err, "Everything was stopped again; the data stays. What was logged: %s", logPath(d))
 }
 
 // applyOnUp brings what stands to what the definition says. It asks nobody: on this machine the definition is the
@@ -154,7 +173,8 @@ func (a *app) openLog(d *definition) (*slog.Logger, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return slog.New(slog.NewTextHandler(f, nil)), func() { f.Close() }, nil
+	hidden := a.veil.Over(f)
+	return slog.New(slog.NewTextHandler(hidden, nil)), func() { hidden.Close(); f.Close() }, nil
 }
 
 // runDetached starts ourselves in the background and follows until everything answers.
@@ -169,7 +189,7 @@ func (a *app) runDetached(ctx context.Context) error {
 		fmt.Fprintf(a.errOut, "%s %s runs already (process %d). Portal: %s\n", a.style(a.errOut).Done(), d.env.Suffix, r.PID, r.Portal)
 		return nil
 	}
-	child, pipe, output, err := a.startDetached(d)
+	child, pipe, err := a.startDetached(d)
 	if err != nil {
 		return err
 	}
@@ -188,28 +208,39 @@ func (a *app) runDetached(ctx context.Context) error {
 		return errInterrupted
 	}
 	_ = child.Wait()
-	if _, err := io.Copy(a.errOut, output); err != nil {
+	said, err := os.ReadFile(saidPath(d))
+	if err != nil {
 		return err
 	}
-	return errShown
+	if len(bytes.TrimSpace(said)) == 0 {
+		return hint(fmt.Errorf("the background process ended without a word: %v", child.ProcessState), "Nothing is lost. See why with: flowehr up   What was logged: %s", logPath(d))
+	}
+	if _, err := a.errOut.Write(said); err != nil {
+		return err
+	}
+	return codeError(child.ProcessState.ExitCode())
 }
 
+// saidPath is the file that keeps what the detached process prints.
+func saidPath(d *definition) string { return filepath.Join(d.paths.Logs, "up.log") }
+
 // startDetached starts the process that will serve. What it prints is kept in a file, to be shown when it fails.
-func (a *app) startDetached(d *definition) (child *exec.Cmd, pipe io.ReadCloser, output *os.File, err error) {
+func (a *app) startDetached(d *definition) (child *exec.Cmd, pipe io.ReadCloser, err error) {
 	self, err := os.Executable()
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	if err := d.paths.Prepare(); err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
-	output, err = os.OpenFile(filepath.Join(d.paths.Logs, "up.log"), os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
+	output, err := os.OpenFile(saidPath(d), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
+	defer output.Close()
 	read, write, err := os.Pipe()
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	defer write.Close()
 	child = exec.Command(self, "--dir", a.dir, "--env", a.environmentName(), "--no-color", "up", "--detach", "--report-to-parent")
@@ -217,10 +248,9 @@ func (a *app) startDetached(d *definition) (child *exec.Cmd, pipe io.ReadCloser,
 	child.ExtraFiles = []*os.File{write}
 	child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := child.Start(); err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
-	_, err = output.Seek(0, io.SeekStart)
-	return child, read, output, err
+	return child, read, nil
 }
 
 // follow shows what the process tells until it is ready; it returns the portal's address, or nothing when the process

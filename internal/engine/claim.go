@@ -46,7 +46,11 @@ const claimTail = ` update engine.run r set owner = $1, epoch = epoch + 1, start
 func (s *session) claim(ctx, running context.Context) error {
 	for {
 		room := int64(s.MaxRuns) - s.active.Load()
-		limit := max(room, 16)
+		limit := room
+		if room <= 0 {
+			limit = 16 // children only
+		}
+		s.full.Store(true) // a run that ends from here on wakes us
 		list, err := scanClaims(s.Pool.Query(ctx, claimOpen, s.worker, limit, room > 0, s.Now()))
 		if err != nil {
 			return err
@@ -59,7 +63,7 @@ func (s *session) claim(ctx, running context.Context) error {
 			}
 			list = append(list, more...)
 		}
-		s.full.Store(int64(len(list)) >= room)
+		s.full.Store(int64(len(list)) >= room) // there may be more
 		for _, c := range list {
 			s.begin(ctx, running, c)
 		}

@@ -78,7 +78,11 @@ func (w *logWriter) start(ctx context.Context) {
 			case <-tick.C:
 				w.flush(ctx)
 			case <-w.end:
-				w.flush(ctx)
+				for range 3 {
+					if w.flush(ctx) {
+						return
+					}
+				}
 				return
 			}
 		}
@@ -91,7 +95,8 @@ func (w *logWriter) close() {
 	<-w.done
 }
 
-func (w *logWriter) flush(ctx context.Context) {
+// flush writes what has gathered. Lines that could not be written are kept for the next time; ok is false then.
+func (w *logWriter) flush(ctx context.Context) (ok bool) {
 	w.mu.Lock()
 	lines, dropped, progress := w.lines, w.dropped, w.progress
 	w.lines, w.dropped = nil, 0
@@ -106,11 +111,15 @@ func (w *logWriter) flush(ctx context.Context) {
 		}
 		_, err := w.pool.CopyFrom(ctx, pgx.Identifier{"engine", "log"}, []string{"run_id", "path", "attempt", "at", "line"}, pgx.CopyFromRows(lines))
 		if err != nil {
-			w.log.Warn("log lines lost", "lines", len(lines), "error", err)
+			w.log.Warn("log lines not written", "lines", len(lines), "error", err)
+			w.mu.Lock()
+			w.lines = append(lines, w.lines...)
+			w.mu.Unlock()
+			return false
 		}
 	}
 	if len(progress) == 0 {
-		return
+		return true
 	}
 	batch := &pgx.Batch{}
 	for key, rows := range progress {
@@ -121,6 +130,7 @@ func (w *logWriter) flush(ctx context.Context) {
 	if err := w.pool.SendBatch(ctx, batch).Close(); err != nil {
 		w.log.Warn("progress lost", "error", err)
 	}
+	return true
 }
 
 // attemptLog is the log of one attempt.

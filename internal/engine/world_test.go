@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"os"
 	"sync"
 	"testing"
@@ -32,7 +33,7 @@ type world struct {
 func newWorld(t testing.TB, do activityFunc, change ...func(*Options)) *world {
 	t.Helper()
 	w := &world{t: t, pool: newPool(t)}
-	w.opts = Options{Pool: w.pool, Activities: map[string]Activity{
+	w.opts = Options{Pool: w.pool, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)), Activities: map[string]Activity{
 		"Echo": activityFunc(func(_ context.Context, c Call) (Result, error) { return Result{Output: c.Properties}, nil }),
 	}}
 	if do != nil {

@@ -224,7 +224,7 @@ func (r *runner) delete(ctx context.Context, st statement, condition string) err
 			return nil
 		}
 		query := "SELECT *" + from + " WHERE (" + condition + ") IS NOT TRUE"
-		w, err := r.put(ctx, n, query, change{mode: Overwrite, commit: c, base: &snap.Version}, true)
+		w, err := r.put(ctx, n, query, change{mode: Overwrite, commit: c, gone: gone, base: &snap.Version}, true)
 		if errors.Is(err, errMoved) {
 			continue
 		}

@@ -192,6 +192,27 @@ func TestScriptWithKeySkipsWhatItDid(t *testing.T) {
 	}
 }
 
+func TestScriptWithKeyMayDropAndDeleteTwice(t *testing.T) {
+	l := newLake(t)
+	mustScript(t, l, "CREATE TABLE bronze.old AS SELECT 1 AS a; CREATE TABLE bronze.t AS SELECT i AS a FROM range(10) AS r(i)")
+	text := "DROP TABLE bronze.old; DELETE FROM bronze.t WHERE a < 3; CREATE TABLE IF NOT EXISTS silver.none AS SELECT 1 AS a WHERE false"
+	for round := range 2 {
+		res, err := l.Script(context.Background(), text, Commit{Key: "k"}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.RecordsAffected != 3 {
+			t.Errorf("round %d: %d rows affected, want 3", round, res.RecordsAffected)
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(l.Dir(Name{"silver", "none"}), "*.parquet")); len(left) != 0 {
+		t.Errorf("files without rows: %v", left)
+	}
+	if got := mustQuery(t, l, "SELECT count(*) FROM silver.none"); got[0][0] != int64(0) {
+		t.Errorf("rows = %v", got)
+	}
+}
+
 func TestQueryTakesOneSelectOnly(t *testing.T) {
 	l := newLake(t)
 	mustScript(t, l, "CREATE TABLE bronze.t AS SELECT i AS a FROM range(10) AS r(i)")

@@ -2,6 +2,8 @@ package lake
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -131,11 +133,18 @@ func (l *Lake) Files(ctx context.Context, n Name) ([]string, error) {
 }
 
 // Drop takes a table away, with its history and its files. It leaves the lake in one step: a reader sees the whole
-// table or none. The error is [ErrNotFound] when there is none of that name. The log goes with the table, so the commit
-// is the caller's to record elsewhere; its fields are not kept.
-func (l *Lake) Drop(ctx context.Context, n Name, _ Commit) error {
-	if _, err := l.snapshot(ctx, n); err != nil && !errors.Is(err, delta.ErrUnsupported) {
+// table or none. The error is [ErrNotFound] when there is none of that name, unless a drop with the same key took it.
+// The log goes with the table, so who dropped it is the caller's to record elsewhere.
+func (l *Lake) Drop(ctx context.Context, n Name, c Commit) error {
+	_, err := l.snapshot(ctx, n)
+	if errors.Is(err, ErrNotFound) && l.dropped(n, c.Key) {
+		return nil
+	}
+	if err != nil && !errors.Is(err, delta.ErrUnsupported) {
 		return err
+	}
+	if err := l.markDropped(n, c.Key); err != nil {
+		return fmt.Errorf("drop %s: %w", n, err)
 	}
 	trash, err := os.MkdirTemp(l.temp, "dropped-")
 	if err != nil {
@@ -150,6 +159,31 @@ func (l *Lake) Drop(ctx context.Context, n Name, _ Commit) error {
 		return fmt.Errorf("drop %s: the table is gone, its files not all: %w", n, err)
 	}
 	return nil
+}
+
+// dropMark is the file that remembers a drop's key, as the table's own log cannot.
+func (l *Lake) dropMark(n Name, key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return filepath.Join(l.dir, "_dropped", n.String(), hex.EncodeToString(sum[:]))
+}
+
+func (l *Lake) dropped(n Name, key string) bool {
+	if key == "" || n.check() != nil {
+		return false
+	}
+	_, err := os.Stat(l.dropMark(n, key))
+	return err == nil
+}
+
+func (l *Lake) markDropped(n Name, key string) error {
+	if key == "" {
+		return nil
+	}
+	path := l.dropMark(n, key)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return diskError(err)
+	}
+	return diskError(os.WriteFile(path, nil, 0o600))
 }
 
 // Vacuum deletes what no version from the newest back to keep ago needs: files of overwritten versions and leftovers

@@ -97,6 +97,9 @@ func (l *Lake) firstResult(n Name, t delta.Txn) (Written, error) {
 		if i := a.CommitInfo; i != nil {
 			w.Rows, w.Bytes = i.Metric("numOutputRows"), i.Metric("numOutputBytes")
 			w.Read, w.Skipped = i.Metric("flowehrRead"), i.Metric("flowehrSkipped")
+			if n := i.Metric("numDeletedRows"); n > 0 { // What a DELETE reports, not the rows that it rewrote.
+				w.Rows = n
+			}
 		}
 	}
 	return w, nil
@@ -179,6 +182,7 @@ type change struct {
 	commit Commit
 	read   int64
 	skip   int64
+	gone   int64 // rows that a DELETE takes away
 	// base, when not nil, is the version that the rows were made from: any later one is a conflict.
 	base *int64
 }
@@ -219,6 +223,9 @@ func (l *Lake) commit(ctx context.Context, n Name, st *staged, ch change) (Writt
 			return Written{}, diskError(err)
 		}
 		return known, nil
+	}
+	if st.rows == 0 {
+		st.discard() // A file without rows is not part of the table.
 	}
 	if delta.CheckpointDue(v) {
 		if snap, err := l.snapshot(ctx, n); err == nil {
@@ -262,6 +269,9 @@ func (l *Lake) actions(snap *delta.Snapshot, st *staged, ch change) ([]delta.Act
 	}
 	if ch.read > 0 {
 		metrics["flowehrRead"], metrics["flowehrSkipped"] = strconv.FormatInt(ch.read, 10), strconv.FormatInt(ch.skip, 10)
+	}
+	if ch.gone > 0 {
+		metrics["numDeletedRows"] = strconv.FormatInt(ch.gone, 10)
 	}
 	out := []delta.Action{{CommitInfo: &delta.CommitInfo{
 		Timestamp: now, Operation: op, OperationParameters: map[string]any{"mode": mode, "partitionBy": "[]"},

@@ -24,7 +24,7 @@ const openScale = 18
 // an instant.
 func postgresType(oid uint32, modifier int32, format int16) (string, decoder) {
 	if format != pgtype.BinaryFormatCode {
-		return "string", decodeText
+		return "string", newInterner().text
 	}
 	switch oid {
 	case pgtype.BoolOID:
@@ -50,7 +50,7 @@ func postgresType(oid uint32, modifier int32, format int16) (string, decoder) {
 	case pgtype.UUIDOID:
 		return "string", fixed(16, decodeUUID)
 	}
-	return "string", decodeText
+	return "string", newInterner().text
 }
 
 // fixed refuses a value of another length, so that a server that talks nonsense cannot bring this process down.
@@ -62,8 +62,6 @@ func fixed(length int, d decoder) decoder {
 		return d(raw)
 	}
 }
-
-func decodeText(raw []byte) (any, string) { return string(raw), "" }
 
 func decodeUUID(b []byte) (any, string) {
 	var out [36]byte

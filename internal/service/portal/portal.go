@@ -11,6 +11,7 @@ package portal
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -111,6 +112,11 @@ func (p *Portal) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /static/{file}", p.static)
+	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, r *http.Request) {
+		// Browsers ask for it beside plain text, which cannot name another icon.
+		r.SetPathValue("file", "mark.svg")
+		p.static(w, r)
+	})
 	mux.HandleFunc("GET /sign-in", p.signInHelp)
 	mux.HandleFunc("GET /sign-in/{token}", p.signInPage)
 	mux.HandleFunc("POST /sign-in/{token}", p.signIn)
@@ -170,7 +176,7 @@ func (p *Portal) signedIn(h page) http.HandlerFunc {
 				http.Redirect(w, r, "/sign-in", http.StatusSeeOther)
 				return
 			}
-			p.render(w, r, http.StatusUnauthorized, p.problemPage(v, 401, ""))
+			p.problemAnswer(w, r, v, http.StatusUnauthorized, "")
 			return
 		}
 		if err == nil {
@@ -185,19 +191,30 @@ func (p *Portal) signedIn(h page) http.HandlerFunc {
 // fail turns an error into a page. Only refusals are shown in their own words: others may name hosts and paths.
 func (p *Portal) fail(w http.ResponseWriter, r *http.Request, v visit, err error) {
 	var refusal Refusal
+	status := http.StatusInternalServerError
 	switch {
 	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
 		return
 	case errors.Is(err, ErrNotFound):
-		p.render(w, r, http.StatusNotFound, p.problemPage(v, 404, ""))
+		status = http.StatusNotFound
 	case errors.Is(err, ErrDenied):
-		p.render(w, r, http.StatusForbidden, p.problemPage(v, 403, ""))
+		status = http.StatusForbidden
 	case errors.As(err, &refusal):
-		p.render(w, r, http.StatusConflict, p.problemPage(v, 409, refusal.Reason))
+		status = http.StatusConflict
 	default:
 		p.Logger.ErrorContext(r.Context(), "portal page", "path", r.URL.Path, "who", v.Person.ID, "error", err)
-		p.render(w, r, http.StatusInternalServerError, p.problemPage(v, 500, ""))
 	}
+	p.problemAnswer(w, r, v, status, refusal.Reason)
+}
+
+// problemAnswer is a whole page, or a note when a page asked for a part of itself.
+func (p *Portal) problemAnswer(w http.ResponseWriter, r *http.Request, v visit, status int, text string) {
+	if r.Header.Get("HX-Request") == "" {
+		p.render(w, r, status, p.problemPage(v, status, text))
+		return
+	}
+	head, usual := p.problem(status)
+	p.render(w, r, status, problemPart(head, cmp.Or(text, usual)))
 }
 
 // render writes a whole page, or nothing of it: a template that fails half-way must not leave half a page.

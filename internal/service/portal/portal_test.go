@@ -326,6 +326,10 @@ func TestErrorsBecomePages(t *testing.T) {
 			if strings.Contains(body, "secret-socket") {
 				t.Error("the page shows an inner error")
 			}
+			res = s.do("GET", "/lake/gold.patient_features/profile", cookie, nil, func(r *http.Request) { r.Header.Set("HX-Request", "true") })
+			if body := text(t, res); res.StatusCode != c.status || !strings.Contains(body, c.want) || strings.Contains(body, "<html") {
+				t.Errorf("as a part of a page: status %d, %s", res.StatusCode, body)
+			}
 		})
 	}
 }

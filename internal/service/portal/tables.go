@@ -125,6 +125,18 @@ func valueRange(p ColumnProfile) string {
 	return ""
 }
 
+// profileOf says what a profile was computed from.
+func profileOf(p Profile) string {
+	s := "Profile"
+	if p.Version >= 0 {
+		s += " of version " + count(p.Version)
+	}
+	if p.Sampled >= 0 && p.Sampled < p.Rows {
+		s += ", from " + count(p.Sampled) + " of " + count(p.Rows) + " rows"
+	}
+	return s + "."
+}
+
 func failing(checks []Check) (n int) {
 	for _, c := range checks {
 		if !c.OK {

@@ -98,7 +98,16 @@ func icon(kind string) string {
 
 // problemPage is the page of a status that is not 200. An empty text takes the usual one.
 func (p *Portal) problemPage(v visit, status int, text string) templ.Component {
-	head, usual := http.StatusText(status), ""
+	head, usual := p.problem(status)
+	if text == "" {
+		text = usual
+	}
+	return problemView(p.chrome(v, head, ""), strconv.Itoa(status), head, text)
+}
+
+// problem is what a status means to a person.
+func (p *Portal) problem(status int) (head, usual string) {
+	head = http.StatusText(status)
 	switch status {
 	case http.StatusUnauthorized:
 		head, usual = "You are not signed in", "Your session has ended. Open a new sign-in link; "+p.LinkCommand+" prints one."
@@ -113,10 +122,7 @@ func (p *Portal) problemPage(v visit, status int, text string) templ.Component {
 	case http.StatusInternalServerError:
 		head, usual = "This page could not be made", "Something that it reads gave an error. Nothing was changed. The reason is in the log of the portal."
 	}
-	if text == "" {
-		text = usual
-	}
-	return problemView(p.chrome(v, head, ""), strconv.Itoa(status), head, text)
+	return head, usual
 }
 
 func (p *Portal) signInView(action string, spent bool) templ.Component {

@@ -1,11 +1,13 @@
 package local
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -77,13 +79,13 @@ func occupy(path string, r Running) (*occupation, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	other, held, err := tryLock(f, path, syscall.LOCK_EX)
+	if err != nil || held {
 		f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			other, _ := readRunning(path)
-			return nil, &AlreadyRunningError{other}
+		if held {
+			err = &AlreadyRunningError{other}
 		}
-		return nil, fmt.Errorf("lock %s: %w", lockPath(path), err)
+		return nil, err
 	}
 	o := &occupation{lock: f, path: path, last: r}
 	return o, o.update(func(*Running) {})
@@ -121,11 +123,42 @@ func FindRunning(p Paths) (Running, bool, error) {
 		return Running{}, false, err
 	}
 	defer f.Close()
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); err == nil {
-		return Running{}, false, nil
+	return tryLock(f, p.Running, syscall.LOCK_SH)
+}
+
+// lingering is how long a process that was killed may keep its lock: its last thread gives it up, and a large process
+// takes a moment to be taken apart.
+const lingering = 10 * time.Second
+
+// tryLock takes the lock unless a living process has it, and then returns what that says of itself.
+func tryLock(f *os.File, running string, how int) (r Running, held bool, err error) {
+	for end := time.Now().Add(lingering); ; {
+		switch err := syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB); {
+		case err == nil:
+			return Running{}, false, nil
+		case !errors.Is(err, syscall.EWOULDBLOCK):
+			return Running{}, false, fmt.Errorf("lock %s: %w", lockPath(running), err)
+		}
+		r, err := readRunning(running)
+		if err != nil || r.PID == 0 || alive(r.PID) || time.Now().After(end) {
+			return r, true, err
+		}
+		pause := time.NewTimer(20 * time.Millisecond)
+		<-pause.C
 	}
-	r, err := readRunning(p.Running)
-	return r, true, err
+}
+
+// alive reports whether a process runs. One that was killed and not yet waited for by its parent does not.
+func alive(pid int) bool {
+	if err := syscall.Kill(pid, 0); errors.Is(err, syscall.ESRCH) {
+		return false
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return true // another system than Linux, or gone by now: then the lock will be, too
+	}
+	_, state, ok := strings.Cut(string(stat[max(0, bytes.LastIndexByte(stat, ')')):]), ") ")
+	return !ok || !strings.HasPrefix(state, "Z") && !strings.HasPrefix(state, "X")
 }
 
 // WaitStopped returns when nobody serves the environment any more.

@@ -211,7 +211,11 @@ func engineStates(s portal.RunState) []string {
 
 func runSummary(r engine.RunInfo) portal.RunSummary {
 	first, _, _ := strings.Cut(r.Message, "\n")
-	return portal.RunSummary{ID: r.ID, Pipeline: r.Pipeline, Project: r.Project, State: stateNames[r.Status], By: r.By, Trigger: r.Trigger,
+	trigger := r.Trigger
+	if r.Invoked == engine.InvokedManual || r.Invoked == engine.InvokedPipeline {
+		trigger = "" // the engine names such runs after how they came about
+	}
+	return portal.RunSummary{ID: r.ID, Pipeline: r.Pipeline, Project: r.Project, State: stateNames[r.Status], By: r.By, Trigger: trigger,
 		Parent: r.Parent, Queued: r.Queued, Started: timeOf(r.Started), Ended: timeOf(r.Ended), Rows: -1, Error: first}
 }
 

@@ -186,7 +186,7 @@ type lineageGraph struct {
 // through adds an activity's pipeline between what it read and what it wrote.
 func (g *lineageGraph) through(table string, use engine.TableUse, tables []engine.Table) {
 	pipeline := "pipeline:" + use.Pipeline
-	g.nodes[pipeline] = portal.LineageNode{ID: pipeline, Kind: "pipeline", Name: use.Pipeline, Note: "pipeline", Path: "/pipelines/" + use.Pipeline}
+	g.nodes[pipeline] = portal.LineageNode{ID: pipeline, Kind: "pipeline", Name: use.Pipeline, Path: "/pipelines/" + use.Pipeline}
 	if use.Written {
 		g.edge(pipeline, table)
 		for _, t := range tables {
@@ -216,7 +216,7 @@ func (g *lineageGraph) add(table string) {
 		return
 	}
 	kind, name, _ := strings.Cut(table, ":")
-	n := portal.LineageNode{ID: table, Kind: kind, Name: name, Note: kind}
+	n := portal.LineageNode{ID: table, Kind: kind, Name: name}
 	switch kind {
 	case "lake":
 		n.Path = "/lake/" + name

@@ -23,7 +23,7 @@ func Actions() []Action { return []Action{Keep, Create, Update, Replace, Delete}
 
 // String returns the action's lower-case name.
 func (a Action) String() string {
-	switch a {
+	switch a { //exhaustive:enforce
 	case Keep:
 		return "keep"
 	case Create:

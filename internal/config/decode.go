@@ -166,10 +166,12 @@ func (d *decoder) scalar(n *node, into scalar, tag reflect.StructTag, path strin
 		return
 	}
 	names := flowehr.Text(n.text).Secrets()
-	text, plain, ok := n.text, n.plain || len(names) > 0, true
+	text, plain := n.text, n.plain || len(names) > 0
 	if into.keepsReferences() {
 		d.secrets.note(n, path)
-	} else if text, ok = d.secrets.resolve(n, path); !ok {
+	} else if resolved, ok := d.secrets.resolve(n, path); ok {
+		text = resolved
+	} else {
 		into.mark(n.pos, len(names) > 0, true)
 		return
 	}

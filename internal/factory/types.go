@@ -175,7 +175,7 @@ func CheckVariable(varType string, v expr.Value) error {
 	t, _ := variableType(varType)
 	got := expr.TypeName(v)
 	if t != got {
-		return fmt.Errorf("The variable of type '%s' cannot be initialized or updated with value of type '%s'. "+ //nolint:staticcheck // the service's text
+		return fmt.Errorf("The variable of type '%s' cannot be initialized or updated with value of type '%s'. "+
 			"The variable only supports values of types '%s'.", t, got, t)
 	}
 	return nil

@@ -115,7 +115,7 @@ func (m *member) run(ctx context.Context) {
 
 // stopError keeps an error that a stopped service returned of its own, not the echo of its ended context.
 func stopError(ctx context.Context, err error) error {
-	if err == nil || ctx.Err() != nil && context.Cause(ctx) == err {
+	if err == nil || ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
 		return nil
 	}
 	return err
@@ -170,7 +170,7 @@ func (m *member) patience(deadline time.Time) time.Duration {
 func (m *member) abandon(ended <-chan error) error {
 	select {
 	case err := <-ended:
-		if err != nil && err != context.Canceled {
+		if err != nil && !errors.Is(err, context.Canceled) {
 			return fmt.Errorf("%w: %w", ErrNotReady, err)
 		}
 		return ErrNotReady

@@ -112,6 +112,22 @@ func (t tableView) columnProfile(name string) (ColumnProfile, bool) {
 	return t.Profile.Columns[i], true
 }
 
+// hasUnits reports whether any column has something to say in the column of units and roles; a column of a table on the
+// page that nothing stands in is left out.
+func (t tableView) hasUnits() bool {
+	return slices.ContainsFunc(t.Columns, func(c Column) bool { return c.Unit != "" || c.Role != "" || c.Masked != "" })
+}
+
+// hasComments reports whether any column has a comment.
+func (t tableView) hasComments() bool {
+	return slices.ContainsFunc(t.Columns, func(c Column) bool { return c.Comment != "" })
+}
+
+// hasBuckets reports whether any column has a distribution.
+func (t tableView) hasBuckets() bool {
+	return t.Profile != nil && slices.ContainsFunc(t.Profile.Columns, func(c ColumnProfile) bool { return len(c.Buckets) > 0 })
+}
+
 // valueRange sums a column up: its range, or how many values it has.
 func valueRange(p ColumnProfile) string {
 	switch {

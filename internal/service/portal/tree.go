@@ -5,34 +5,38 @@ import (
 	"time"
 )
 
-// Paths of activity runs nest: "/Load each[17]/Copy" is Copy in iteration 17 of Load each, "/Check/true/Stop" is Stop in
-// the branch "true" of Check.
+// Paths of activity runs nest: "/Load each[17]/Copy" is Copy in iteration 17 of Load each, "/Wait for it{2}/Poll" is Poll in
+// the second pass of a loop, "/Check?true/Stop" is Stop in the branch "true" of Check, "/Kind?=csv/Read" is Read in the case
+// "csv" of a switch.
 
-// parentPath is the container of path: what stands before the last part, without its iteration.
+// parentPath is the container of path: what stands before the last part, without its iteration, pass or branch.
 func parentPath(path string) string {
 	i := strings.LastIndexByte(path, '/')
 	if i <= 0 {
 		return ""
 	}
-	return strings.TrimSuffix(path[:i], iteration(path[:i]))
+	return strings.TrimSuffix(path[:i], instance(path[:i]))
 }
 
-// iteration is the "[17]" at the end of a part of a path, or nothing.
-func iteration(path string) string {
-	if !strings.HasSuffix(path, "]") {
-		return ""
+// instance is the "[17]", "{2}" or "?true" at the end of a path, or nothing. No name of an activity has a question mark.
+func instance(path string) string {
+	last := path[strings.LastIndexByte(path, '/')+1:]
+	if i := strings.IndexByte(last, '?'); i >= 0 {
+		return last[i:]
 	}
-	i := strings.LastIndexByte(path, '[')
-	if i < 0 || strings.Trim(path[i:], "[]0123456789") != "" {
-		return ""
+	for _, pair := range []string{"[]", "{}"} {
+		i := strings.LastIndexByte(last, pair[0])
+		if i >= 0 && strings.HasSuffix(last, pair[1:]) && strings.Trim(last[i:], pair+"0123456789") == "" {
+			return last[i:]
+		}
 	}
-	return path[i:]
+	return ""
 }
 
 // within reports whether path is inside the container, at any depth.
 func within(path, container string) bool {
 	rest, ok := strings.CutPrefix(path, container)
-	return ok && rest != "" && (rest[0] == '/' || rest[0] == '[')
+	return ok && rest != "" && strings.IndexByte("/[{?", rest[0]) >= 0
 }
 
 // row is a line of the table of activities and of the timeline.
@@ -65,7 +69,7 @@ func rows(runs []ActivityRun, all bool) []row {
 				break
 			}
 		}
-		place[a.Path] = strings.Trim(where, "[]")
+		place[a.Path] = strings.TrimLeft(strings.Trim(where, "[]{}"), "?=")
 		children[container] = append(children[container], a)
 	}
 	var out []row

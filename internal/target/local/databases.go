@@ -85,6 +85,18 @@ func (h *Host) dropRole(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	err = postgres.DropRole(ctx, pool, name, owner)
+	if err == nil || database != storeDatabase {
+		return err
+	}
+	// The feature store is removed beside the sources: when it has gone meanwhile nobody owns anything in it.
+	if there, lookErr := h.databaseExists(ctx, storeDatabase); lookErr != nil || there {
+		return errors.Join(err, lookErr)
+	}
+	h.forget(storeDatabase)
+	if pool, err = h.pool(ctx, h.adminDatabase()); err != nil {
+		return err
+	}
 	return postgres.DropRole(ctx, pool, name, owner)
 }
 

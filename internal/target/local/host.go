@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -55,10 +56,31 @@ type Host struct {
 	lake   *lake.Lake
 	server server
 
+	live     atomic.Pointer[deployed]
 	mu       sync.Mutex
 	pools    map[string]*pgxpool.Pool // by database
 	store    *featurestore.Store
 	services func() []supervise.State // nil unless serving
+}
+
+// deployed is the part of a definition that may change while the environment is served.
+type deployed struct {
+	sources   []flowehr.Source
+	services  map[string]flowehr.LocalLinkedService
+	synthetic map[string]flowehr.Synthetic
+	lookup    func(name string) (string, bool)
+}
+
+// Adopt makes the host work with the sources, linked services, secrets and zones of a definition that was deployed
+// while it serves. What runs already keeps what it began with.
+func (h *Host) Adopt(env *flowehr.Environment, lookup func(name string) (string, bool)) error {
+	h.live.Store(&deployed{env.Sources, env.Local.LinkedServices, env.Local.Synthetic, lookup})
+	for _, zone := range env.Lake.Zones {
+		if err := h.lake.AddZone(zone); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // server is a PostgreSQL server, ours or somebody else's.
@@ -76,6 +98,7 @@ func Open(ctx context.Context, o Options) (*Host, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	h := &Host{Options: o, pools: map[string]*pgxpool.Pool{}}
+	h.live.Store(&deployed{o.Environment.Sources, o.Environment.Local.LinkedServices, o.Environment.Local.Synthetic, o.Lookup})
 	if err := o.Paths.Prepare(); err != nil {
 		return nil, err
 	}
@@ -144,8 +167,8 @@ func (h *Host) Lake() *lake.Lake { return h.lake }
 
 // Secret returns the value of a secret of the definition: what the command was given, else what the vault holds.
 func (h *Host) Secret(ctx context.Context, name string) (flowehr.Secret, error) {
-	if h.Lookup != nil {
-		if v, ok := h.Lookup(name); ok {
+	if lookup := h.live.Load().lookup; lookup != nil {
+		if v, ok := lookup(name); ok {
 			return flowehr.NewSecret(v), nil
 		}
 	}

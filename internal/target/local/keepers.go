@@ -16,7 +16,8 @@ import (
 // secrets that somebody typed in; flowehr clean removes it with everything else.
 type vaultKeeper struct{ *Host }
 
-func (k vaultKeeper) ensure(context.Context, flowehr.Resource, apply.Inputs) (map[string]string, error) {
+func (k vaultKeeper) ensure(context.Context, flowehr.Resource, apply.Inputs) error { return nil }
+func (k vaultKeeper) outputs(flowehr.Resource) (map[string]string, error) {
 	return map[string]string{"path": k.Paths.Vault}, nil
 }
 func (k vaultKeeper) exists(context.Context, flowehr.Resource) (bool, error) { return true, nil }
@@ -25,7 +26,8 @@ func (k vaultKeeper) remove(context.Context, flowehr.Resource) error         { r
 // auditKeeper: who did what stays on record when the environment goes; flowehr clean removes it.
 type auditKeeper struct{ *Host }
 
-func (k auditKeeper) ensure(context.Context, flowehr.Resource, apply.Inputs) (map[string]string, error) {
+func (k auditKeeper) ensure(context.Context, flowehr.Resource, apply.Inputs) error { return nil }
+func (k auditKeeper) outputs(flowehr.Resource) (map[string]string, error) {
 	return map[string]string{"path": k.Paths.Audit}, nil
 }
 func (k auditKeeper) exists(context.Context, flowehr.Resource) (bool, error) { return true, nil }
@@ -34,19 +36,24 @@ func (k auditKeeper) remove(context.Context, flowehr.Resource) error         { r
 // databaseKeeper looks after the control database.
 type databaseKeeper struct{ *Host }
 
-func (k databaseKeeper) ensure(ctx context.Context, r flowehr.Resource, _ apply.Inputs) (map[string]string, error) {
+func (k databaseKeeper) ensure(ctx context.Context, r flowehr.Resource, _ apply.Inputs) error {
 	spec, err := decode[databaseSpec](r)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := k.ensureDatabase(ctx, spec.Name, ""); err != nil {
-		return nil, err
+		return err
 	}
 	pool, err := k.pool(ctx, spec.Name)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return map[string]string{"database": spec.Name}, engine.Migrate(ctx, pool)
+	return engine.Migrate(ctx, pool)
+}
+
+func (k databaseKeeper) outputs(r flowehr.Resource) (map[string]string, error) {
+	spec, err := decode[databaseSpec](r)
+	return map[string]string{"database": spec.Name}, err
 }
 
 func (k databaseKeeper) exists(ctx context.Context, r flowehr.Resource) (bool, error) {
@@ -60,13 +67,15 @@ func (k databaseKeeper) remove(ctx context.Context, r flowehr.Resource) error {
 // groupKeeper makes groups of identities; in the database server they are roles that nobody can sign in with.
 type groupKeeper struct{ *Host }
 
-func (k groupKeeper) ensure(ctx context.Context, r flowehr.Resource, _ apply.Inputs) (map[string]string, error) {
+func (k groupKeeper) ensure(ctx context.Context, r flowehr.Resource, _ apply.Inputs) error {
 	admin, err := k.pool(ctx, k.adminDatabase())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return nil, postgres.EnsureGroup(ctx, admin, r.Ref.Name)
+	return postgres.EnsureGroup(ctx, admin, r.Ref.Name)
 }
+
+func (k groupKeeper) outputs(flowehr.Resource) (map[string]string, error) { return nil, nil }
 
 func (k groupKeeper) exists(ctx context.Context, r flowehr.Resource) (bool, error) {
 	return k.roleExists(ctx, r.Ref.Name)
@@ -79,9 +88,11 @@ func (k groupKeeper) remove(ctx context.Context, r flowehr.Resource) error {
 // zoneKeeper looks after the zones of the lake.
 type zoneKeeper struct{ *Host }
 
-func (k zoneKeeper) ensure(_ context.Context, r flowehr.Resource, _ apply.Inputs) (map[string]string, error) {
-	return nil, k.lake.AddZone(r.Ref.Name)
+func (k zoneKeeper) ensure(_ context.Context, r flowehr.Resource, _ apply.Inputs) error {
+	return k.lake.AddZone(r.Ref.Name)
 }
+
+func (k zoneKeeper) outputs(flowehr.Resource) (map[string]string, error) { return nil, nil }
 
 func (k zoneKeeper) exists(_ context.Context, r flowehr.Resource) (bool, error) {
 	for _, z := range k.lake.Zones() {
@@ -111,24 +122,26 @@ func (k zoneKeeper) remove(ctx context.Context, r flowehr.Resource) error {
 // loginKeeper makes one login for each identity, with a generated password that is kept in the vault.
 type loginKeeper struct{ *Host }
 
-func (k loginKeeper) ensure(ctx context.Context, r flowehr.Resource, _ apply.Inputs) (map[string]string, error) {
+func (k loginKeeper) ensure(ctx context.Context, r flowehr.Resource, _ apply.Inputs) error {
 	spec, err := decode[loginSpec](r)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	password, err := k.vault.Ensure(ctx, spec.Password, vault.Password)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	admin, err := k.pool(ctx, k.adminDatabase())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	role := postgres.Role{Name: spec.Role, Password: password, MemberOf: spec.MemberOf, Connections: 50, LogStatements: true}
-	if err := postgres.EnsureRole(ctx, admin, role); err != nil {
-		return nil, err
-	}
-	return map[string]string{"role": spec.Role, "database": storeDatabase, "passwordSecret": spec.Password}, nil
+	return postgres.EnsureRole(ctx, admin, role)
+}
+
+func (k loginKeeper) outputs(r flowehr.Resource) (map[string]string, error) {
+	spec, err := decode[loginSpec](r)
+	return map[string]string{"role": spec.Role, "database": storeDatabase, "passwordSecret": spec.Password}, err
 }
 
 func (k loginKeeper) exists(ctx context.Context, r flowehr.Resource) (bool, error) {

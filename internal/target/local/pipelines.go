@@ -14,25 +14,30 @@ import (
 // pipelineKeeper puts definitions in force. A run that has begun keeps the version that it began with.
 type pipelineKeeper struct{ *Host }
 
-func (k pipelineKeeper) ensure(ctx context.Context, r flowehr.Resource, in apply.Inputs) (map[string]string, error) {
+func (k pipelineKeeper) ensure(ctx context.Context, r flowehr.Resource, in apply.Inputs) error {
 	spec, err := decode[pipelineSpec](r)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	bundle, err := factory.DecodeBundle(spec.Bundle)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	bundle.Pipeline.Project = spec.Project
 	store, err := k.pipelines(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	done, err := store.Register(ctx, bundle, k.Who)
 	for _, notice := range done.Notices {
 		in.Note(notice)
 	}
-	return map[string]string{"digest": done.Digest}, err
+	return err
+}
+
+func (k pipelineKeeper) outputs(r flowehr.Resource) (map[string]string, error) {
+	spec, err := decode[pipelineSpec](r)
+	return map[string]string{"digest": spec.Digest}, err
 }
 
 func (k pipelineKeeper) exists(ctx context.Context, r flowehr.Resource) (bool, error) {
@@ -65,17 +70,19 @@ func (k pipelineKeeper) remove(ctx context.Context, r flowehr.Resource) error {
 // triggerKeeper starts and stops triggers; their definitions come with their pipelines.
 type triggerKeeper struct{ *Host }
 
-func (k triggerKeeper) ensure(ctx context.Context, r flowehr.Resource, _ apply.Inputs) (map[string]string, error) {
+func (k triggerKeeper) ensure(ctx context.Context, r flowehr.Resource, _ apply.Inputs) error {
 	spec, err := decode[triggerSpec](r)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	store, err := k.pipelines(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return nil, store.SetTrigger(ctx, r.Ref.Name, spec.Started, k.Who)
+	return store.SetTrigger(ctx, r.Ref.Name, spec.Started, k.Who)
 }
+
+func (k triggerKeeper) outputs(flowehr.Resource) (map[string]string, error) { return nil, nil }
 
 func (k triggerKeeper) exists(ctx context.Context, r flowehr.Resource) (bool, error) {
 	store, err := k.pipelines(ctx)

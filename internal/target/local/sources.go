@@ -25,25 +25,34 @@ import (
 // made-up data stands in for one, its database or folder is made and filled.
 type sourceKeeper struct{ *Host }
 
-func (k sourceKeeper) ensure(ctx context.Context, r flowehr.Resource, in apply.Inputs) (map[string]string, error) {
+func (k sourceKeeper) ensure(ctx context.Context, r flowehr.Resource, in apply.Inputs) error {
 	spec, err := decode[sourceSpec](r)
 	if err != nil || spec.Synthetic == nil {
-		return nil, err
+		return err
 	}
 	hospital, err := synth.New(synth.Options{Patients: spec.Synthetic.Patients, Seed: spec.Synthetic.Seed})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	in.Note(fmt.Sprintf("making up %d patients", spec.Synthetic.Patients))
 	if spec.Kind == flowehr.SourceFolder {
-		dir := k.standInFolder(r.Ref.Name)
-		return map[string]string{"folder": dir}, fillFolder(ctx, dir, hospital)
+		return fillFolder(ctx, k.standInFolder(r.Ref.Name), hospital)
 	}
 	if spec.Kind != flowehr.SourcePostgreSQL {
-		return nil, fmt.Errorf("made-up data cannot stand in for a source of kind %s: only postgresql and folder", spec.Kind)
+		return fmt.Errorf("made-up data cannot stand in for a source of kind %s: only postgresql and folder", spec.Kind)
 	}
-	database := standInDatabase(r.Ref.Name)
-	return map[string]string{"database": database}, k.fillDatabase(ctx, database, spec, hospital)
+	return k.fillDatabase(ctx, standInDatabase(r.Ref.Name), spec, hospital)
+}
+
+func (k sourceKeeper) outputs(r flowehr.Resource) (map[string]string, error) {
+	spec, err := decode[sourceSpec](r)
+	switch {
+	case err != nil || spec.Synthetic == nil:
+		return nil, err
+	case spec.Kind == flowehr.SourceFolder:
+		return map[string]string{"folder": k.standInFolder(r.Ref.Name)}, nil
+	}
+	return map[string]string{"database": standInDatabase(r.Ref.Name)}, nil
 }
 
 // fillDatabase makes the stand-in database and a login that may read it. A database whose comment says that it holds
@@ -183,13 +192,13 @@ func LinkedServices(env *flowehr.Environment) []string {
 // Source returns what stands behind a linked service: a data source, made-up data in its place, or what the
 // configuration of this machine puts there. It is activity.Sources.
 func (h *Host) Source(ctx context.Context, name string) (activity.Source, bool, error) {
-	for _, s := range h.Environment.Sources {
+	for _, s := range h.live.Load().sources {
 		if s.Name == name {
 			src, err := h.dataSource(ctx, s)
 			return src, true, err
 		}
 	}
-	if s, ok := h.Environment.Local.LinkedServices[name]; ok {
+	if s, ok := h.live.Load().services[name]; ok {
 		src, err := h.dataSource(ctx, flowehr.Source{Name: name, Kind: s.Kind, Host: s.Host, Port: s.Port, Database: s.Database,
 			Username: s.Username, Password: s.Password, TLS: s.TLS, Path: s.Path})
 		return src, true, err
@@ -204,7 +213,7 @@ func (h *Host) Source(ctx context.Context, name string) (activity.Source, bool, 
 }
 
 func (h *Host) dataSource(ctx context.Context, s flowehr.Source) (activity.Source, error) {
-	_, standIn := h.Environment.Local.Synthetic[s.Name]
+	_, standIn := h.live.Load().synthetic[s.Name]
 	if s.Kind == flowehr.SourceFolder {
 		dir := s.Path
 		switch {

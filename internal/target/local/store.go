@@ -15,39 +15,47 @@ import (
 // storeKeeper looks after the feature store: its database, its schemas and who may read them.
 type storeKeeper struct{ *Host }
 
-func (k storeKeeper) ensure(ctx context.Context, r flowehr.Resource, _ apply.Inputs) (map[string]string, error) {
+func (k storeKeeper) ensure(ctx context.Context, r flowehr.Resource, _ apply.Inputs) error {
 	spec, err := decode[storeSpec](r)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := k.ensureDatabase(ctx, spec.Database, ""); err != nil {
-		return nil, err
+		return err
 	}
 	pool, err := k.pool(ctx, spec.Database)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	roles := featurestore.Roles{Owner: spec.Owner, Readers: spec.Readers}
 	if err := featurestore.Setup(ctx, pool, roles); err != nil {
-		return nil, err
+		return err
 	}
 	store := featurestore.New(pool, roles)
 	for _, schema := range spec.Schemas {
 		for _, reader := range spec.Readers {
 			if err := store.Grant(ctx, schema, reader); err != nil {
-				return nil, err
+				return err
 			}
 		}
 		// A group that may no longer read, such as developers once the data is real, loses the right at once.
 		if !slices.Contains(spec.Readers, groupDevelopers) {
 			if there, err := k.roleExists(ctx, groupDevelopers); err != nil {
-				return nil, err
+				return err
 			} else if there {
 				if err := store.Revoke(ctx, schema, groupDevelopers); err != nil {
-					return nil, err
+					return err
 				}
 			}
 		}
+	}
+	return nil
+}
+
+func (k storeKeeper) outputs(r flowehr.Resource) (map[string]string, error) {
+	spec, err := decode[storeSpec](r)
+	if err != nil {
+		return nil, err
 	}
 	c, err := k.server.config(spec.Database)
 	if err != nil {

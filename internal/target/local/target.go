@@ -20,8 +20,11 @@ func (h *Host) Target() *Target { return &Target{h} }
 
 // keeper looks after the resources of one kind. Every method may be called again after a crash.
 type keeper interface {
-	// ensure makes the resource stand as described and returns what others may want to know of it.
-	ensure(ctx context.Context, r flowehr.Resource, in apply.Inputs) (map[string]string, error)
+	// ensure makes the resource stand as described.
+	ensure(ctx context.Context, r flowehr.Resource, in apply.Inputs) error
+	// outputs says what others may want to know of the resource. It follows from the description, so that a record
+	// that was lost can be made again.
+	outputs(r flowehr.Resource) (map[string]string, error)
 	// exists reports whether the resource stands.
 	exists(ctx context.Context, r flowehr.Resource) (bool, error)
 	// remove takes it away. One that is not there is no error.
@@ -67,7 +70,9 @@ func (t *Target) Read(ctx context.Context, rec flowehr.Record) (flowehr.Record, 
 	if !ok {
 		return rec, apply.ErrGone
 	}
-	return rec, nil
+	rec.ID = rec.Resource.Ref.String()
+	rec.Outputs, err = k.outputs(rec.Resource)
+	return rec, err
 }
 
 // Do makes the step's resource stand as wanted, or takes it away, and records who did so.
@@ -77,20 +82,23 @@ func (t *Target) Do(ctx context.Context, step flowehr.Step, in apply.Inputs) (fl
 	if err != nil {
 		return rec, err
 	}
-	switch step.Action {
+	switch step.Action { //exhaustive:enforce
 	case flowehr.Keep:
 		return rec, nil
 	case flowehr.Create, flowehr.Update:
-		rec.Outputs, err = k.ensure(ctx, step.Want, in)
+		err = k.ensure(ctx, step.Want, in)
 	case flowehr.Replace:
 		if step.Prior != nil {
 			err = k.remove(ctx, step.Prior.Resource)
 		}
 		if err == nil {
-			rec.Outputs, err = k.ensure(ctx, step.Want, in)
+			err = k.ensure(ctx, step.Want, in)
 		}
 	case flowehr.Delete:
 		err = k.remove(ctx, step.Want)
+	}
+	if err == nil && step.Action != flowehr.Delete {
+		rec.Outputs, err = k.outputs(step.Want)
 	}
 	if auditErr := t.record(ctx, step, err); auditErr != nil && err == nil {
 		err = auditErr

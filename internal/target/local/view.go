@@ -171,9 +171,9 @@ func (v sourceView) Sources(ctx context.Context, _ portal.Person) ([]portal.Sour
 		return nil, err
 	}
 	var out []portal.Source
-	for _, s := range v.Environment.Sources {
+	for _, s := range v.live.Load().sources {
 		x := portal.Source{Name: s.Name, Kind: s.Kind, Host: s.Host, Port: s.Port, Database: s.Database, Path: s.Path, TLS: s.TLS, UsedBy: used[s.Name]}
-		if made, ok := v.Environment.Local.Synthetic[s.Name]; ok {
+		if made, ok := v.live.Load().synthetic[s.Name]; ok {
 			x.Synthetic = fmt.Sprintf("%d made-up patients, seed %d", made.Patients, made.Seed)
 		}
 		out = append(out, x)

@@ -252,7 +252,7 @@ func (v runView) Run(ctx context.Context, _ portal.Person, id string) (portal.Ru
 	rows := int64(0)
 	for _, a := range activities {
 		out.Activities = append(out.Activities, activityRun(a))
-		rows += a.Rows
+		rows += max(a.Rows, 0)
 	}
 	out.Rows = rows
 	for _, c := range variables {
@@ -285,7 +285,7 @@ func (v runView) unaffected(ctx context.Context, b factory.Bundle) []string {
 
 func activityRun(a engine.ActivityRun) portal.ActivityRun {
 	out := portal.ActivityRun{Path: a.Path, Name: a.Name, Type: a.Type, State: stateNames[a.Status], Started: timeOf(a.Started), Ended: timeOf(a.Ended),
-		Rows: a.Rows, Input: indented(a.Input), Output: indented(a.Output), ChildRun: a.Child, Note: activityNote(a)}
+		Rows: writtenRows(a), Input: indented(a.Input), Output: indented(a.Output), ChildRun: a.Child, Note: activityNote(a)}
 	for _, t := range a.Attempts {
 		x := portal.Attempt{Number: t.Number, State: stateNames[t.Status], Started: t.Started, Ended: timeOf(t.Ended)}
 		if t.Error != nil {
@@ -302,8 +302,25 @@ func activityRun(a engine.ActivityRun) portal.ActivityRun {
 	return out
 }
 
+// writtenRows is -1 for an activity that writes no table.
+func writtenRows(a engine.ActivityRun) int64 {
+	if a.Rows > 0 || slices.ContainsFunc(a.Tables, func(t engine.Table) bool { return t.Written }) {
+		return a.Rows
+	}
+	return -1
+}
+
+// activityNote is what came of an activity, in a few words.
 func activityNote(a engine.ActivityRun) string {
+	var written []string
+	for _, t := range a.Tables {
+		if _, name, ok := strings.Cut(t.Name, ":"); ok && t.Written {
+			written = append(written, name)
+		}
+	}
 	switch {
+	case len(written) > 0:
+		return "wrote " + strings.Join(written, ", ")
 	case a.Reused:
 		return "kept from the run that this one resumes"
 	case a.Inactive:

@@ -12,6 +12,17 @@ import (
 // resourceTypes are the FHIR R4 resources that are written, one file each.
 var resourceTypes = []string{"Location", "Patient", "Encounter", "Condition", "Observation", "MedicationRequest", "Procedure"}
 
+// Places in resourceTypes.
+const (
+	fhirLocation = iota
+	fhirPatients
+	fhirEncounters
+	fhirConditions
+	fhirObservations
+	fhirMedications
+	fhirProcedures
+)
+
 // ResourceTypes lists the FHIR resource types that WriteFHIR makes.
 func ResourceTypes() []string { return append([]string(nil), resourceTypes...) }
 
@@ -21,30 +32,32 @@ func (h *Hospital) WriteFHIR(ctx context.Context, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	out := map[string]*file{}
-	for _, t := range resourceTypes {
+	files := make([]*file, len(resourceTypes))
+	for i, t := range resourceTypes {
 		f, err := create(filepath.Join(dir, t+".ndjson"))
 		if err != nil {
 			return err
 		}
 		defer f.abandon()
-		out[t] = f
+		files[i] = f
 	}
-	w := fhirWriter{out: out}
+	locations := fhirWriter{out: make([][]byte, len(resourceTypes))}
 	for _, ward := range wards {
-		w.put("Location", location{resource{"Location", ward.ID}, "active", ward.Name, []concept{{Text: ward.Specialty}}})
+		locations.put(fhirLocation, location{resource{"Location", ward.ID}, "active", ward.Name, []concept{{Text: ward.Specialty}}})
 	}
-	for i, p := range h.People() {
-		if i%256 == 0 && ctx.Err() != nil {
-			return ctx.Err()
-		}
+	if _, err := files[fhirLocation].buffer.Write(locations.out[fhirLocation]); err != nil {
+		return err
+	}
+	err := h.eachInOrder(ctx, func(p *Person, out [][]byte) [][]byte {
+		w := fhirWriter{out: out}
 		w.person(p)
-		if w.err != nil {
-			return w.err
-		}
+		return w.out
+	}, files)
+	if err != nil {
+		return err
 	}
-	for _, t := range resourceTypes {
-		if err := out[t].commit(); err != nil {
+	for _, f := range files {
+		if err := f.commit(); err != nil {
 			return err
 		}
 	}
@@ -156,55 +169,48 @@ type fhirProcedure struct {
 	Performed period    `json:"performedPeriod"`
 }
 
-// fhirWriter keeps the first error, so that the code that writes reads as a list.
-type fhirWriter struct {
-	out map[string]*file
-	err error
-}
+// fhirWriter collects the lines of each resource type.
+type fhirWriter struct{ out [][]byte }
 
-func (w *fhirWriter) put(kind string, v any) {
-	if w.err != nil {
-		return
-	}
+func (w *fhirWriter) put(kind int, v any) {
 	line, err := json.Marshal(v)
 	if err != nil {
-		w.err = err
-		return
+		panic(err) // the structs above are always JSON
 	}
-	_, w.err = w.out[kind].buffer.Write(append(line, '\n'))
+	w.out[kind] = append(append(w.out[kind], line...), '\n')
 }
 
 func (w *fhirWriter) person(p *Person) {
 	const categories = "http://terminology.hl7.org/CodeSystem/observation-category"
 	a := &p.Patient
 	who := reference{"Patient/" + a.ID}
-	w.put("Patient", fhirPatient{resource{"Patient", a.ID}, []fhirIdentifier{{"urn:flowehr:hospital-number", a.HospitalNumber}},
+	w.put(fhirPatients, fhirPatient{resource{"Patient", a.ID}, []fhirIdentifier{{"urn:flowehr:hospital-number", a.HospitalNumber}},
 		[]humanName{{"official", a.Family, []string{a.Given}}}, a.Gender, a.Birth.Format(time.DateOnly), moment(a.Deceased),
 		[]address{{a.City, a.Postcode, "GB"}}})
 	for _, e := range p.Encounters {
-		w.put("Encounter", fhirEncounter{resource{"Encounter", e.ID}, "finished",
+		w.put(fhirEncounters, fhirEncounter{resource{"Encounter", e.ID}, "finished",
 			coding{System: "http://terminology.hl7.org/CodeSystem/v3-ActCode", Code: e.Class},
 			[]concept{own(e.Code, e.Description)}, who, period{moment(e.Start), moment(e.End)}, []concept{{Text: e.Reason}},
 			[]place{{reference{"Location/" + e.Ward}}}})
 	}
 	for _, c := range p.Conditions {
 		status := concept{Coding: []coding{{System: "http://terminology.hl7.org/CodeSystem/condition-clinical", Code: conditionStatus(c)}}}
-		w.put("Condition", fhirCondition{resource{"Condition", c.ID}, status, own(c.Code, c.Description), who,
+		w.put(fhirConditions, fhirCondition{resource{"Condition", c.ID}, status, own(c.Code, c.Description), who,
 			reference{"Encounter/" + c.Encounter}, moment(c.Onset), moment(c.Abated)})
 	}
 	for _, o := range p.Observations {
-		w.put("Observation", fhirObservation{resource{"Observation", o.ID}, "final",
+		w.put(fhirObservations, fhirObservation{resource{"Observation", o.ID}, "final",
 			[]concept{{Coding: []coding{{System: categories, Code: o.Category}}}},
 			concept{[]coding{{"http://loinc.org", o.Code, o.Description}}, o.Description}, who,
 			reference{"Encounter/" + o.Encounter}, moment(o.At),
 			quantity{json.Number(strconv.FormatFloat(o.Value, 'f', -1, 64)), o.Unit, "http://unitsofmeasure.org", o.Unit}})
 	}
 	for _, m := range p.Medications {
-		w.put("MedicationRequest", fhirMedication{resource{"MedicationRequest", m.ID}, medicationStatus(m), "order",
+		w.put(fhirMedications, fhirMedication{resource{"MedicationRequest", m.ID}, medicationStatus(m), "order",
 			own(m.Code, m.Description), who, reference{"Encounter/" + m.Encounter}, moment(m.Start)})
 	}
 	for _, x := range p.Procedures {
-		w.put("Procedure", fhirProcedure{resource{"Procedure", x.ID}, "completed", own(x.Code, x.Description), who,
+		w.put(fhirProcedures, fhirProcedure{resource{"Procedure", x.ID}, "completed", own(x.Code, x.Description), who,
 			reference{"Encounter/" + x.Encounter}, period{moment(x.Start), moment(x.End)}})
 	}
 }

@@ -14,33 +14,49 @@ type Column struct{ Name, Type string }
 type Table struct {
 	Name    string
 	Columns []Column
-	rows    func(h *Hospital, p *Person, emit func(row []any) bool) bool
+	fixed   bool
+	rows    func(p *Person, emit func(row []any) bool) bool
 }
 
 // Tables lists the tables in an order in which each refers only to earlier ones.
 func (h *Hospital) Tables() []Table { return slices.Clone(tables) }
 
-// Rows makes the rows of a table: string, time.Time (UTC), float64, int64 or nil for each column. The slice is used
-// again for the next row; a caller that keeps a row copies it.
+// Rows makes all rows of a table: string, time.Time (UTC), float64, int64 or nil for each column. The slice is used again
+// for the next row; a caller that keeps a row copies it. Whoever wants several tables makes each patient only once with
+// [Hospital.People] and [Table.RowsOf].
 func (h *Hospital) Rows(t Table) iter.Seq[[]any] {
 	return func(yield func([]any) bool) {
-		row := make([]any, len(t.Columns))
-		emit := func(values []any) bool { copy(row, values); return yield(row) }
-		if t.Name == "wards" {
-			t.rows(h, nil, emit)
+		if t.fixed {
+			t.RowsOf(nil)(yield)
 			return
 		}
 		for _, p := range h.People() {
-			if !t.rows(h, p, emit) {
-				return
+			for row := range t.RowsOf(p) {
+				if !yield(row) {
+					return
+				}
 			}
 		}
 	}
 }
 
+// Fixed reports whether the table does not tell about patients: its rows are those of RowsOf(nil).
+func (t Table) Fixed() bool { return t.fixed }
+
+// RowsOf makes the rows of one patient, in the form of [Hospital.Rows]. A fixed table has none.
+func (t Table) RowsOf(p *Person) iter.Seq[[]any] {
+	return func(yield func([]any) bool) {
+		if t.fixed != (p == nil) {
+			return
+		}
+		row := make([]any, len(t.Columns))
+		t.rows(p, func(values []any) bool { copy(row, values); return yield(row) })
+	}
+}
+
 var tables = []Table{
-	{"wards", columns("ward_id", "text", "name", "text", "specialty", "text", "beds", "integer"),
-		func(_ *Hospital, _ *Person, emit func([]any) bool) bool {
+	{"wards", columns("ward_id", "text", "name", "text", "specialty", "text", "beds", "integer"), true,
+		func(_ *Person, emit func([]any) bool) bool {
 			for _, w := range wards {
 				if !emit([]any{w.ID, w.Name, w.Specialty, int64(w.Beds)}) {
 					return false
@@ -49,14 +65,14 @@ var tables = []Table{
 			return true
 		}},
 	{"patients", columns("patient_id", "text", "hospital_number", "text", "given_name", "text", "family_name", "text", "gender", "text",
-		"birth_date", "date", "deceased_at", "timestamp", "ethnicity", "text", "city", "text", "postcode", "text"),
-		func(_ *Hospital, p *Person, emit func([]any) bool) bool {
+		"birth_date", "date", "deceased_at", "timestamp", "ethnicity", "text", "city", "text", "postcode", "text"), false,
+		func(p *Person, emit func([]any) bool) bool {
 			a := &p.Patient
 			return emit([]any{a.ID, a.HospitalNumber, a.Given, a.Family, a.Gender, a.Birth, stamp(a.Deceased), a.Ethnicity, a.City, a.Postcode})
 		}},
 	{"encounters", columns("encounter_id", "text", "patient_id", "text", "class", "text", "code", "text", "description", "text",
-		"started_at", "timestamp", "ended_at", "timestamp", "provider", "text", "reason", "text"),
-		func(_ *Hospital, p *Person, emit func([]any) bool) bool {
+		"started_at", "timestamp", "ended_at", "timestamp", "provider", "text", "reason", "text"), false,
+		func(p *Person, emit func([]any) bool) bool {
 			for _, e := range p.Encounters {
 				if !emit([]any{e.ID, p.Patient.ID, e.Class, e.Code, e.Description, e.Start, e.End, e.Ward, e.Reason}) {
 					return false
@@ -65,8 +81,8 @@ var tables = []Table{
 			return true
 		}},
 	{"conditions", columns("condition_id", "text", "patient_id", "text", "encounter_id", "text", "system", "text", "code", "text",
-		"description", "text", "status", "text", "onset_at", "timestamp", "abated_at", "timestamp"),
-		func(_ *Hospital, p *Person, emit func([]any) bool) bool {
+		"description", "text", "status", "text", "onset_at", "timestamp", "abated_at", "timestamp"), false,
+		func(p *Person, emit func([]any) bool) bool {
 			for _, c := range p.Conditions {
 				if !emit([]any{c.ID, p.Patient.ID, c.Encounter, codeSystem, c.Code, c.Description, conditionStatus(c), c.Onset, stamp(c.Abated)}) {
 					return false
@@ -75,8 +91,8 @@ var tables = []Table{
 			return true
 		}},
 	{"observations", columns("observation_id", "text", "patient_id", "text", "encounter_id", "text", "category", "text", "code", "text",
-		"description", "text", "observed_at", "timestamp", "value_num", "double", "unit", "text", "value_text", "text"),
-		func(_ *Hospital, p *Person, emit func([]any) bool) bool {
+		"description", "text", "observed_at", "timestamp", "value_num", "double", "unit", "text", "value_text", "text"), false,
+		func(p *Person, emit func([]any) bool) bool {
 			for _, o := range p.Observations {
 				if !emit([]any{o.ID, p.Patient.ID, o.Encounter, o.Category, o.Code, o.Description, o.At, o.Value, o.Unit, nil}) {
 					return false
@@ -85,8 +101,8 @@ var tables = []Table{
 			return true
 		}},
 	{"medications", columns("medication_request_id", "text", "patient_id", "text", "encounter_id", "text", "code", "text",
-		"description", "text", "status", "text", "authored_at", "timestamp", "stopped_at", "timestamp"),
-		func(_ *Hospital, p *Person, emit func([]any) bool) bool {
+		"description", "text", "status", "text", "authored_at", "timestamp", "stopped_at", "timestamp"), false,
+		func(p *Person, emit func([]any) bool) bool {
 			for _, m := range p.Medications {
 				if !emit([]any{m.ID, p.Patient.ID, m.Encounter, m.Code, m.Description, medicationStatus(m), m.Start, stamp(m.Stopped)}) {
 					return false
@@ -95,8 +111,8 @@ var tables = []Table{
 			return true
 		}},
 	{"procedures", columns("procedure_id", "text", "patient_id", "text", "encounter_id", "text", "code", "text", "description", "text",
-		"started_at", "timestamp", "ended_at", "timestamp"),
-		func(_ *Hospital, p *Person, emit func([]any) bool) bool {
+		"started_at", "timestamp", "ended_at", "timestamp"), false,
+		func(p *Person, emit func([]any) bool) bool {
 			for _, x := range p.Procedures {
 				if !emit([]any{x.ID, p.Patient.ID, x.Encounter, x.Code, x.Description, x.Start, x.End}) {
 					return false

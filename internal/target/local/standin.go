@@ -31,32 +31,68 @@ func FillDatabase(ctx context.Context, dsn string, h *synth.Hospital) error {
 	return fillTables(ctx, conn, h)
 }
 
+// fillBatch is how many patients are made at a time: enough that a COPY is worth its round trip, few enough that memory
+// stays small.
+const fillBatch = 500
+
 func fillTables(ctx context.Context, conn *pgx.Conn, h *synth.Hospital) error {
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		for _, t := range h.Tables() {
-			if err := fillTable(ctx, tx, h, t); err != nil {
+		tables := h.Tables()
+		for _, t := range tables {
+			if err := createTable(ctx, tx, t); err != nil {
 				return fmt.Errorf("table %s: %w", t.Name, err)
 			}
+			if t.Fixed() {
+				if err := copyRows(ctx, tx, t, []*synth.Person{nil}); err != nil {
+					return fmt.Errorf("table %s: %w", t.Name, err)
+				}
+			}
+		}
+		var batch []*synth.Person
+		for i, p := range h.People() {
+			batch = append(batch, p)
+			if len(batch) < fillBatch && i < h.Patients()-1 {
+				continue
+			}
+			for _, t := range tables {
+				if err := copyRows(ctx, tx, t, batch); err != nil {
+					return fmt.Errorf("table %s: %w", t.Name, err)
+				}
+			}
+			batch = batch[:0]
 		}
 		return nil
 	})
 }
 
-func fillTable(ctx context.Context, tx pgx.Tx, h *synth.Hospital, t synth.Table) error {
+func createTable(ctx context.Context, tx pgx.Tx, t synth.Table) error {
 	types := map[string]string{"text": "text", "date": "date", "timestamp": "timestamptz", "double": "double precision", "integer": "bigint"}
-	var names, defs []string
+	var defs []string
 	for _, c := range t.Columns {
-		names = append(names, c.Name)
 		defs = append(defs, pgx.Identifier{c.Name}.Sanitize()+" "+types[c.Type])
 	}
-	name := pgx.Identifier{standInSchema, t.Name}
-	create := fmt.Sprintf("CREATE TABLE %s (%s, PRIMARY KEY (%s))", name.Sanitize(), strings.Join(defs, ", "), pgx.Identifier{names[0]}.Sanitize())
-	if _, err := tx.Exec(ctx, create); err != nil {
-		return err
+	_, err := tx.Exec(ctx, fmt.Sprintf("CREATE TABLE %s (%s, PRIMARY KEY (%s))", pgx.Identifier{standInSchema, t.Name}.Sanitize(),
+		strings.Join(defs, ", "), pgx.Identifier{t.Columns[0].Name}.Sanitize()))
+	return err
+}
+
+// copyRows adds the rows of some patients to a table.
+func copyRows(ctx context.Context, tx pgx.Tx, t synth.Table, people []*synth.Person) error {
+	names := make([]string, len(t.Columns))
+	for i, c := range t.Columns {
+		names[i] = c.Name
 	}
-	next, stop := iter.Pull(h.Rows(t))
+	next, stop := iter.Pull(func(yield func([]any) bool) {
+		for _, p := range people {
+			for row := range t.RowsOf(p) {
+				if !yield(row) {
+					return
+				}
+			}
+		}
+	})
 	defer stop()
-	_, err := tx.CopyFrom(ctx, name, names, pgx.CopyFromFunc(func() ([]any, error) {
+	_, err := tx.CopyFrom(ctx, pgx.Identifier{standInSchema, t.Name}, names, pgx.CopyFromFunc(func() ([]any, error) {
 		row, ok := next()
 		if !ok {
 			return nil, nil

@@ -39,11 +39,7 @@ func (a *app) runStoreList(ctx context.Context) error {
 		return err
 	}
 	defer h.Close()
-	store, err := h.Features(ctx)
-	if err != nil {
-		return err
-	}
-	tables, err := store.Tables(ctx)
+	tables, err := h.Published(ctx)
 	if err != nil {
 		return err
 	}

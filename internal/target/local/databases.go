@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -40,8 +41,50 @@ func (h *Host) databaseExists(ctx context.Context, name string) (bool, error) {
 	return h.ask(ctx, "select true from pg_database where datname = $1", name)
 }
 
+// roleExists reports whether a role of this environment is there.
 func (h *Host) roleExists(ctx context.Context, name string) (bool, error) {
-	return h.ask(ctx, "select true from pg_roles where rolname = $1", name)
+	if h.Environment.Local.PostgresDSN == "" {
+		return h.ask(ctx, "select true from pg_roles where rolname = $1", name) // the server has no other roles
+	}
+	return h.ask(ctx, "select true from pg_roles where rolname = $1 and shobj_description(oid, 'pg_authid') = $2", name, h.roleMark())
+}
+
+// roleMark is the comment on roles that this environment made in a server that others use, too.
+func (h *Host) roleMark() string { return "made by FlowEHR for " + h.Environment.Suffix }
+
+// claimRole makes a role that nobody can sign in with yet, or finds the one that this environment made. A role of
+// somebody else is refused: giving it a new password, or removing it later, would take it from them.
+func (h *Host) claimRole(ctx context.Context, name string) error {
+	if h.Environment.Local.PostgresDSN == "" {
+		return nil
+	}
+	admin, err := h.pool(ctx, h.adminDatabase())
+	if err != nil {
+		return err
+	}
+	return pgx.BeginFunc(ctx, admin, func(tx pgx.Tx) error {
+		// One at a time, because two sources may have the same user.
+		if _, err := tx.Exec(ctx, "select pg_advisory_xact_lock(hashtext('flowehr roles'))"); err != nil {
+			return err
+		}
+		var mark, create, comment string
+		err := tx.QueryRow(ctx, "select coalesce(shobj_description(oid, 'pg_authid'), '') from pg_roles where rolname = $1", name).Scan(&mark)
+		switch {
+		case err == nil && mark != h.roleMark():
+			return fmt.Errorf("the server of local.postgres_dsn has a role %q already, which this environment did not make", name)
+		case err == nil || !errors.Is(err, pgx.ErrNoRows):
+			return err
+		}
+		if err := tx.QueryRow(ctx, "select format('create role %I nologin', $1::text), format('comment on role %I is %L', $1::text, $2::text)",
+			name, h.roleMark()).Scan(&create, &comment); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, create); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, comment)
+		return err
+	})
 }
 
 // ask reports whether a question to the server's catalogue has an answer.
@@ -60,6 +103,8 @@ func (h *Host) ask(ctx context.Context, sql string, args ...any) (bool, error) {
 
 // dropDatabase ends the connections to a database and removes it.
 func (h *Host) dropDatabase(ctx context.Context, name string) error {
+	h.dropping.Lock()
+	defer h.dropping.Unlock()
 	h.forget(name)
 	admin, err := h.pool(ctx, h.adminDatabase())
 	if err != nil {
@@ -71,6 +116,11 @@ func (h *Host) dropDatabase(ctx context.Context, name string) error {
 
 // dropRole removes a role. What it still owns in the feature store goes to the administrator.
 func (h *Host) dropRole(ctx context.Context, name string) error {
+	h.dropping.Lock() // the feature store must not go while a role is cleared out of it
+	defer h.dropping.Unlock()
+	if ours, err := h.roleExists(ctx, name); err != nil || !ours {
+		return err
+	}
 	owner, err := h.administrator(ctx)
 	if err != nil {
 		return err
@@ -83,18 +133,6 @@ func (h *Host) dropRole(ctx context.Context, name string) error {
 	}
 	pool, err := h.pool(ctx, database)
 	if err != nil {
-		return err
-	}
-	err = postgres.DropRole(ctx, pool, name, owner)
-	if err == nil || database != storeDatabase {
-		return err
-	}
-	// The feature store is removed beside the sources: when it has gone meanwhile nobody owns anything in it.
-	if there, lookErr := h.databaseExists(ctx, storeDatabase); lookErr != nil || there {
-		return errors.Join(err, lookErr)
-	}
-	h.forget(storeDatabase)
-	if pool, err = h.pool(ctx, h.adminDatabase()); err != nil {
 		return err
 	}
 	return postgres.DropRole(ctx, pool, name, owner)

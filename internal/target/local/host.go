@@ -57,6 +57,8 @@ type Host struct {
 	server server
 
 	live     atomic.Pointer[deployed]
+	dropping sync.Mutex // held while a database or a role is removed
+
 	mu       sync.Mutex
 	pools    map[string]*pgxpool.Pool // by database
 	store    *featurestore.Store

@@ -72,6 +72,9 @@ func (k groupKeeper) ensure(ctx context.Context, r flowehr.Resource, _ apply.Inp
 	if err != nil {
 		return err
 	}
+	if err := k.claimRole(ctx, r.Ref.Name); err != nil {
+		return err
+	}
 	return postgres.EnsureGroup(ctx, admin, r.Ref.Name)
 }
 
@@ -133,6 +136,9 @@ func (k loginKeeper) ensure(ctx context.Context, r flowehr.Resource, _ apply.Inp
 	}
 	admin, err := k.pool(ctx, k.adminDatabase())
 	if err != nil {
+		return err
+	}
+	if err := k.claimRole(ctx, spec.Role); err != nil {
 		return err
 	}
 	role := postgres.Role{Name: spec.Role, Password: password, MemberOf: spec.MemberOf, Connections: 50, LogStatements: true}

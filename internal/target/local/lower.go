@@ -21,6 +21,8 @@ const (
 	kindSource   = "source"
 	kindPipeline = "pipeline"
 	kindTrigger  = "trigger"
+
+	kindConnectivity = "connectivity-test"
 )
 
 // Logins to the feature store: pipelines write with one, people look with the other; their passwords are in the vault.
@@ -191,6 +193,9 @@ func (l *lowering) transform() {
 		l.add(flowehr.LayerTransform, kindLogin, developerRole, flowehr.Pos{},
 			loginSpec{developerRole, []string{groupDevelopers}, developerPassword, "a developer's SQL client"}, refVault, refStore)
 	}
+	l.add(flowehr.LayerTransform, kindConnectivity, "feature-store", flowehr.Pos{}, struct {
+		As string `json:"as"`
+	}{writerRole}, refStore, flowehr.Ref{Kind: kindLogin, Name: writerRole})
 	for i := range l.env.Sources {
 		l.source(&l.env.Sources[i])
 	}

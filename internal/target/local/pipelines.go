@@ -41,6 +41,10 @@ func (k pipelineKeeper) outputs(r flowehr.Resource) (map[string]string, error) {
 }
 
 func (k pipelineKeeper) exists(ctx context.Context, r flowehr.Resource) (bool, error) {
+	// Where the database is gone everything in it is.
+	if there, err := k.databaseExists(ctx, controlDatabase); err != nil || !there {
+		return false, err
+	}
 	store, err := k.pipelines(ctx)
 	if err != nil {
 		return false, err
@@ -85,6 +89,9 @@ func (k triggerKeeper) ensure(ctx context.Context, r flowehr.Resource, _ apply.I
 func (k triggerKeeper) outputs(flowehr.Resource) (map[string]string, error) { return nil, nil }
 
 func (k triggerKeeper) exists(ctx context.Context, r flowehr.Resource) (bool, error) {
+	if there, err := k.databaseExists(ctx, controlDatabase); err != nil || !there {
+		return false, err
+	}
 	store, err := k.pipelines(ctx)
 	if err != nil {
 		return false, err

@@ -146,6 +146,10 @@ func (s engineService) Run(ctx context.Context, ready func()) error {
 	if err != nil {
 		return err
 	}
+	// The definition may be as it was and the program newer: its tables are brought up to date at every start.
+	if err := engine.Migrate(ctx, pool); err != nil {
+		return err
+	}
 	store, err := s.host.featureStore(ctx)
 	if err != nil {
 		return err

@@ -67,6 +67,9 @@ func (k sourceKeeper) fillDatabase(ctx context.Context, database string, spec so
 	if err != nil {
 		return err
 	}
+	if err := k.claimRole(ctx, reader); err != nil {
+		return err
+	}
 	if err := postgres.EnsureRole(ctx, admin, postgres.Role{Name: reader, Password: password, Connections: 20}); err != nil {
 		return err
 	}
@@ -305,7 +308,7 @@ func (h *Host) testSource(ctx context.Context, name string) (string, error) {
 	if s.Kind == flowehr.SourceFolder {
 		files, err := folder.Find(s.Folder, folder.Pattern{Recursive: true})
 		if err != nil {
-			return "", err
+			return "", fmt.Errorf("%s: %w", s.Folder, err)
 		}
 		return fmt.Sprintf("%d files in %s", len(files), s.Folder), nil
 	}

@@ -115,12 +115,22 @@ func (h *Host) featureStore(ctx context.Context) (*featurestore.Store, error) {
 	return h.store, nil
 }
 
-// Features returns the feature store of a running environment, for reading about it.
+// Features returns the feature store of a running environment, as pipelines use it.
 func (h *Host) Features(ctx context.Context) (*featurestore.Store, error) {
 	if err := h.Ping(ctx); err != nil {
 		return nil, err
 	}
 	return h.featureStore(ctx)
+}
+
+// Published lists the tables that pipelines published. The environment must be running.
+func (h *Host) Published(ctx context.Context) ([]featurestore.Table, error) {
+	store, err := h.featureStore(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tables, err := store.Tables(ctx)
+	return slices.DeleteFunc(tables, func(t featurestore.Table) bool { return t.Target == connectivityTable }), err
 }
 
 // DeveloperLogin is the login with which people look into the feature store of an environment without real data.

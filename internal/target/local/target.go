@@ -51,6 +51,8 @@ func (t *Target) keeper(kind string) (keeper, error) {
 		return sourceKeeper{t.host}, nil
 	case kindPipeline:
 		return pipelineKeeper{t.host}, nil
+	case kindConnectivity:
+		return connectivityKeeper{t.host}, nil
 	case kindTrigger:
 		return triggerKeeper{t.host}, nil
 	}
@@ -121,7 +123,7 @@ func (t *Target) record(ctx context.Context, step flowehr.Step, failed error) er
 func (h *Host) Left(ctx context.Context, p flowehr.Plan) ([]flowehr.Ref, error) {
 	var left []flowehr.Ref
 	for _, s := range p.Steps {
-		if s.Action != flowehr.Delete || s.Want.Ref.Kind == kindVault || s.Want.Ref.Kind == kindAudit {
+		if s.Action != flowehr.Delete || stays(s.Want) {
 			continue
 		}
 		_, err := h.Target().Read(ctx, flowehr.Record{Resource: s.Want})
@@ -133,4 +135,17 @@ func (h *Host) Left(ctx context.Context, p flowehr.Plan) ([]flowehr.Ref, error) 
 		}
 	}
 	return left, nil
+}
+
+// stays reports whether r is left standing when it is deleted: what may hold the only copy of something, and what is
+// somebody else's.
+func stays(r flowehr.Resource) bool {
+	switch r.Ref.Kind {
+	case kindVault, kindAudit:
+		return true
+	case kindSource:
+		spec, err := decode[sourceSpec](r)
+		return err == nil && spec.Synthetic == nil
+	}
+	return false
 }

@@ -97,11 +97,7 @@ func (v environmentView) transformFacts(ctx context.Context, kinds map[string]in
 	if err != nil {
 		return nil, err
 	}
-	store, err := v.featureStore(ctx)
-	if err != nil {
-		return nil, err
-	}
-	published, err := store.Tables(ctx)
+	published, err := v.Published(ctx)
 	if err != nil {
 		return nil, err
 	}

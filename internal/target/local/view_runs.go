@@ -266,11 +266,7 @@ func (v runView) Run(ctx context.Context, _ portal.Person, id string) (portal.Ru
 
 // unaffected says which published tables stand although the run failed.
 func (v runView) unaffected(ctx context.Context, b factory.Bundle) []string {
-	store, err := v.featureStore(ctx)
-	if err != nil {
-		return nil
-	}
-	tables, err := store.Tables(ctx)
+	tables, err := v.Published(ctx)
 	if err != nil {
 		return nil
 	}

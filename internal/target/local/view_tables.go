@@ -57,6 +57,9 @@ func (v lakeView) Table(ctx context.Context, _ portal.Person, name string) (port
 		out.History = append(out.History, portal.TableVersion{Version: h.Version, At: h.At, Operation: h.Commit.Operation, By: h.Commit.By,
 			Run: h.Commit.RunID, Rows: h.Rows, Bytes: h.Bytes})
 	}
+	if out.Checks, err = v.checks(ctx, t.Last.RunID, n.String()); err != nil {
+		return out, err
+	}
 	out.Lineage, err = v.lineage(ctx, "lake:"+n.String())
 	return out, err
 }
@@ -253,11 +256,7 @@ type storeView struct{ *Host }
 
 // Tables lists the published tables.
 func (v storeView) Tables(ctx context.Context, _ portal.Person) ([]portal.TableSummary, error) {
-	store, err := v.featureStore(ctx)
-	if err != nil {
-		return nil, err
-	}
-	tables, err := store.Tables(ctx)
+	tables, err := v.Published(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -22,6 +22,9 @@ var program = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := os.Chmod(dir, 0o755); err != nil { // ordinary users run it, too
+		return "", err
+	}
 	path := filepath.Join(dir, "flowehr")
 	c := exec.Command("go", "build", "-tags", "duckdb_arrow", "-o", path, "github.com/flowehr/flowehr/cmd/flowehr")
 	if out, err := c.CombinedOutput(); err != nil {
@@ -44,10 +47,14 @@ type site struct {
 	bin  string
 	dir  string
 	home string
+	as   *syscall.Credential // nil means whoever runs the tests
 }
 
 // newSite writes the demo with so many patients. Everything of it is stopped and removed when the test ends.
-func newSite(t *testing.T, patients int) *site {
+func newSite(t *testing.T, patients int) *site { return newSiteAs(t, patients, nil) }
+
+// newSiteAs is newSite for somebody else, who is given a home of their own.
+func newSiteAs(t *testing.T, patients int, as *syscall.Credential) *site {
 	t.Helper()
 	if matches, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres"); len(matches) == 0 {
 		if _, err := exec.LookPath("postgres"); err != nil {
@@ -63,7 +70,12 @@ func newSite(t *testing.T, patients int) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{t: t, bin: bin, dir: filepath.Join(base, "site"), home: filepath.Join(base, "home")}
+	s := &site{t: t, bin: bin, dir: filepath.Join(base, "site"), home: filepath.Join(base, "home"), as: as}
+	if as != nil {
+		if err := os.Chown(base, int(as.Uid), int(as.Gid)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	t.Cleanup(func() {
 		_, _ = s.try("down")
 		_, _ = s.try("clean", "--yes")
@@ -74,8 +86,15 @@ func newSite(t *testing.T, patients int) *site {
 	return s
 }
 
-// configure writes config.local.yaml with a free port, made-up sources and more lines.
-func (s *site) configure(patients int, more string) {
+// in is the site for a subtest, which fails by itself.
+func (s *site) in(t *testing.T) *site {
+	c := *s
+	c.t = t
+	return &c
+}
+
+// configure writes config.local.yaml with a free port, made-up sources, more lines and more lines for this machine.
+func (s *site) configure(patients int, more string, local ...string) {
 	s.t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -84,6 +103,9 @@ func (s *site) configure(patients int, more string) {
 	address := l.Addr().String()
 	l.Close()
 	text := fmt.Sprintf("environment: local\ntarget: local\n%s\nlocal:\n  listen: %s\n  memory_mb: 512\n", more, address)
+	for _, line := range local {
+		text += "  " + line + "\n"
+	}
 	if patients > 0 {
 		text += fmt.Sprintf("  synthetic:\n    epr: {patients: %d, seed: 5}\n    fhir-feed: {patients: %d, seed: 5}\n", patients, patients)
 	}
@@ -103,8 +125,14 @@ func (s *site) command(args ...string) *exec.Cmd {
 		s.t.Fatal(err)
 	}
 	c := exec.Command(s.bin, args...)
+	if s.as != nil {
+		if err := os.Chown(s.dir, int(s.as.Uid), int(s.as.Gid)); err != nil {
+			s.t.Fatal(err)
+		}
+		c.SysProcAttr = &syscall.SysProcAttr{Credential: s.as}
+	}
 	c.Dir = s.dir
-	c.Env = append(os.Environ(), "HOME="+s.home, "XDG_CONFIG_HOME=", "ENVIRONMENT=", "CI=")
+	c.Env = append(os.Environ(), "HOME="+s.home, "XDG_CONFIG_HOME=", "XDG_RUNTIME_DIR=", "ENVIRONMENT=", "CI=")
 	return c
 }
 
@@ -112,6 +140,16 @@ func (s *site) command(args ...string) *exec.Cmd {
 func (s *site) try(args ...string) (string, error) {
 	out, err := s.command(args...).CombinedOutput()
 	return string(out), err
+}
+
+// input runs the program, which reads text from its standard input and must succeed.
+func (s *site) input(text string, args ...string) {
+	s.t.Helper()
+	c := s.command(args...)
+	c.Stdin = strings.NewReader(text)
+	if out, err := c.CombinedOutput(); err != nil {
+		s.t.Fatalf("flowehr %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
 }
 
 // run runs the program, which must succeed.
@@ -124,17 +162,39 @@ func (s *site) run(args ...string) string {
 	return out
 }
 
-// answer runs the program and decodes its JSON answer.
-func (s *site) answer(into any, args ...string) {
+// output runs the program, which must succeed, and returns what it printed for other programs to read.
+func (s *site) output(args ...string) string {
 	s.t.Helper()
-	c := s.command(append([]string{"--output", "json"}, args...)...)
+	c := s.command(args...)
 	var stdout, stderr bytes.Buffer
 	c.Stdout, c.Stderr = &stdout, &stderr
 	if err := c.Run(); err != nil {
 		s.t.Fatalf("flowehr %s: %v\n%s%s", strings.Join(args, " "), err, stderr.String(), s.log())
 	}
-	if err := json.Unmarshal(stdout.Bytes(), into); err != nil {
-		s.t.Fatalf("flowehr %s answered %q: %v", strings.Join(args, " "), stdout.String(), err)
+	return stdout.String()
+}
+
+// refused runs the program, which must fail and say each of the texts.
+func (s *site) refused(says []string, args ...string) string {
+	s.t.Helper()
+	out, err := s.try(args...)
+	if err == nil {
+		s.t.Fatalf("flowehr %s was not refused:\n%s", strings.Join(args, " "), out)
+	}
+	for _, text := range says {
+		if !strings.Contains(out, text) {
+			s.t.Errorf("flowehr %s does not say %q but\n%s", strings.Join(args, " "), text, out)
+		}
+	}
+	return out
+}
+
+// answer runs the program and decodes its JSON answer.
+func (s *site) answer(into any, args ...string) {
+	s.t.Helper()
+	text := s.output(append([]string{"--output", "json"}, args...)...)
+	if err := json.Unmarshal([]byte(text), into); err != nil {
+		s.t.Fatalf("flowehr %s answered %q: %v", strings.Join(args, " "), text, err)
 	}
 }
 
@@ -251,7 +311,7 @@ func (s *site) published() map[string]string {
 	s.t.Helper()
 	out := map[string]string{}
 	for _, table := range []string{"patient_features", "readmission_30d"} {
-		out[table] = strings.TrimSpace(s.run("store", "psql", "--", "-AtXc", "select count(*) from features."+table))
+		out[table] = strings.TrimSpace(s.output("store", "psql", "--", "-AtXc", "select count(*) from features."+table))
 	}
 	return out
 }

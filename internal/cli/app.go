@@ -1,5 +1,6 @@
 // Package cli is the command line: one file for each command, which reads flags, calls the packages that do the work and
-// shows what they return. wire.go calls their constructors.
+// shows what they return. session.go reads the definition, explain.go says what to do about errors that any command may
+// meet, and veil.go keeps the values of secrets out of what is written.
 //
 // The package decides nothing that another way in (the portal, a test) would have to decide again. Rules that hold here:
 // stdout is the answer and nothing else, stderr is progress and problems; only this package reads environment variables;

@@ -84,8 +84,7 @@ func (a *app) runDeploy(ctx context.Context, layers []flowehr.Layer, o deployOpt
 	if err := h.WithServer(ctx, func(ctx context.Context) error { return a.apply(ctx, d, h, p, nil) }); err != nil {
 		return err
 	}
-	a.next("Run it with: flowehr up")
-	return nil
+	return a.tellRunning(d)
 }
 
 func (a *app) nothingToDo(d *definition, p flowehr.Plan) error {
@@ -118,6 +117,10 @@ func (a *app) apply(ctx context.Context, d *definition, h *local.Host, p flowehr
 	if sink == nil {
 		sink, stop = a.progress(ctx, p)
 	}
+	quiet := context.AfterFunc(ctx, func() {
+		a.next("Stopping after the current step. Press Ctrl-C again to end at once; either way the next run goes on from there.")
+	})
+	defer quiet()
 	report, err := apply.Run(ctx, p, h.Target(), d.state(), apply.Options{Owner: a.who(), Sink: sink, Secrets: h.Secret, Retry: local.Retry, Now: a.now})
 	stop()
 	if err == nil && report.Complete() {
@@ -127,7 +130,7 @@ func (a *app) apply(ctx context.Context, d *definition, h *local.Host, p flowehr
 		return err
 	}
 	if !a.json() {
-		if showErr := render.Stopped(a.errOut, a.style(a.errOut), stoppedView(report)); showErr != nil {
+		if showErr := render.Stopped(a.errOut, a.style(a.errOut), stoppedView(report, goOn(p))); showErr != nil {
 			return showErr
 		}
 	}
@@ -137,9 +140,17 @@ func (a *app) apply(ctx context.Context, d *definition, h *local.Host, p flowehr
 	return errShown
 }
 
-func stoppedView(r apply.Report) render.StoppedView {
+// goOn is the command that carries on with p: a plan that only removes was made by destroy.
+func goOn(p flowehr.Plan) string {
+	if p.Count(flowehr.Delete) == len(p.Steps) {
+		return "flowehr destroy"
+	}
+	return "flowehr deploy"
+}
+
+func stoppedView(r apply.Report, next string) render.StoppedView {
 	return render.StoppedView{Done: r.Done, HalfDone: r.HalfDone, Failed: r.Failed, Skipped: r.Skipped, NotStarted: r.NotStarted,
-		Interrupted: r.Interrupted, Next: "flowehr deploy"}
+		Interrupted: r.Interrupted, Next: next}
 }
 
 // progress returns a sink that shows events, and how to end it.
@@ -168,9 +179,12 @@ func (a *app) openHostLogging(ctx context.Context, d *definition, log *slog.Logg
 
 // running opens the environment and makes sure that it answers.
 func (a *app) running(ctx context.Context) (*definition, *local.Host, error) {
-	d, err := a.load(ctx, loadOptions{})
+	d, err := a.load(ctx, loadOptions{lenient: true})
 	if err != nil {
 		return nil, nil, err
+	}
+	if flowehr.HasErrors(d.problems) && !a.json() {
+		fmt.Fprintln(a.errOut, "The definition has errors; what was deployed before is used. See them with: flowehr config validate")
 	}
 	h, err := a.openHost(ctx, d)
 	if err != nil {

@@ -34,7 +34,7 @@ log stay; flowehr clean removes them with everything else.`,
 }
 
 func (a *app) runDestroy(ctx context.Context, layers []flowehr.Layer, yes bool) error {
-	d, err := a.load(ctx, loadOptions{changes: true})
+	d, err := a.load(ctx, loadOptions{lenient: true})
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/flowehr/flowehr/internal/engine"
 	"github.com/flowehr/flowehr/internal/factory/expr"
 	"github.com/flowehr/flowehr/internal/render"
+	"github.com/flowehr/flowehr/internal/target/local"
 )
 
 func (a *app) newPipelinesCommand() *cobra.Command {
@@ -24,11 +25,11 @@ func (a *app) newPipelinesCommand() *cobra.Command {
 
 // withStore calls f with the pipelines of the running environment.
 func (a *app) withStore(ctx context.Context, f func(*engine.Store) error) error {
-	return a.withPipelines(ctx, func(_ *definition, s *engine.Store) error { return f(s) })
+	return a.withRunning(ctx, func(_ *definition, _ *local.Host, s *engine.Store) error { return f(s) })
 }
 
-// withPipelines calls f with the definition, too.
-func (a *app) withPipelines(ctx context.Context, f func(*definition, *engine.Store) error) error {
+// withRunning calls f with the definition and the running environment, too.
+func (a *app) withRunning(ctx context.Context, f func(*definition, *local.Host, *engine.Store) error) error {
 	d, h, err := a.running(ctx)
 	if err != nil {
 		return err
@@ -38,7 +39,7 @@ func (a *app) withPipelines(ctx context.Context, f func(*definition, *engine.Sto
 	if err != nil {
 		return err
 	}
-	return f(d, store)
+	return f(d, h, store)
 }
 
 func (a *app) newPipelinesListCommand() *cobra.Command {
@@ -85,7 +86,7 @@ func (a *app) newPipelinesRunCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.withPipelines(c.Context(), func(d *definition, s *engine.Store) error {
+			return a.withRunning(c.Context(), func(d *definition, h *local.Host, s *engine.Store) error {
 				if err := a.compareRegistered(c.Context(), d, s, args[0]); err != nil {
 					return err
 				}
@@ -94,7 +95,7 @@ func (a *app) newPipelinesRunCommand() *cobra.Command {
 					return hint(err, "Nothing was started. See the pipelines with: flowehr pipelines list")
 				}
 				if wait {
-					return a.followRun(c.Context(), s, id)
+					return a.followRun(c.Context(), h, s, id)
 				}
 				return a.showStarted(id)
 			})
@@ -112,20 +113,20 @@ func (a *app) compareRegistered(ctx context.Context, d *definition, s *engine.St
 	if err != nil {
 		return err
 	}
-	var digest string
-	for _, p := range registered {
-		if p.Name == name {
-			digest = p.Digest
+	if !slices.ContainsFunc(registered, func(p engine.PipelineInfo) bool { return p.Name == name }) {
+		if slices.ContainsFunc(d.env.Pipelines, func(p flowehr.Pipeline) bool { return p.Name == name }) {
+			return hint(fmt.Errorf("pipeline %s is in the definition and not yet deployed", name), "Deploy it with: flowehr deploy   and run it again")
 		}
-	}
-	at := slices.IndexFunc(d.env.Pipelines, func(p flowehr.Pipeline) bool { return p.Name == name })
-	switch {
-	case digest == "" && at >= 0:
-		return hint(fmt.Errorf("pipeline %s is in the definition and not yet deployed", name), "Deploy it with: flowehr deploy   and run it again")
-	case digest == "":
 		return hint(fmt.Errorf("there is no pipeline %q here", name), "See them with: flowehr pipelines list")
-	case at >= 0 && d.env.Pipelines[at].Digest != digest:
-		a.next("The files of %s have changed since it was deployed; what was deployed is run. Deploy the change with: flowehr deploy", name)
+	}
+	p, err := a.makePlan(ctx, d, []flowehr.Layer{flowehr.LayerTransform}, false)
+	if err != nil {
+		return err
+	}
+	for _, step := range p.Steps {
+		if step.Want.Ref.Kind == "pipeline" && step.Want.Ref.Name == name && step.Action != flowehr.Keep {
+			a.next("The files of %s have changed since it was deployed; what was deployed is run. Deploy the change with: flowehr deploy", name)
+		}
 	}
 	return nil
 }
@@ -244,7 +245,7 @@ func (a *app) newPipelinesResumeCommand() *cobra.Command {
 		Short: "Run again from what failed; what succeeded is kept",
 		Args:  exactArgs("RUN"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.withStore(c.Context(), func(s *engine.Store) error {
+			return a.withRunning(c.Context(), func(_ *definition, h *local.Host, s *engine.Store) error {
 				run, err := s.Run(c.Context(), args[0])
 				if err != nil {
 					return runError(err, args[0])
@@ -257,7 +258,7 @@ func (a *app) newPipelinesResumeCommand() *cobra.Command {
 					return runError(err, args[0])
 				}
 				if wait {
-					return a.followRun(c.Context(), s, id)
+					return a.followRun(c.Context(), h, s, id)
 				}
 				return a.showStarted(id)
 			})
@@ -275,7 +276,9 @@ func (a *app) newPipelinesTestCommand() *cobra.Command {
 deployment works. The exit code is 0 when all succeed.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return a.withStore(c.Context(), func(s *engine.Store) error { return a.testPipelines(c.Context(), s) })
+			return a.withRunning(c.Context(), func(_ *definition, h *local.Host, s *engine.Store) error {
+				return a.testPipelines(c.Context(), h, s)
+			})
 		},
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -11,14 +12,15 @@ import (
 	"github.com/flowehr/flowehr/internal/factory"
 	"github.com/flowehr/flowehr/internal/factory/expr"
 	"github.com/flowehr/flowehr/internal/render"
+	"github.com/flowehr/flowehr/internal/target/local"
 )
 
 // succeeded is the status of a run that did what it should.
 const succeeded = string(factory.Succeeded)
 
 // followRun follows a run, answers with it, and says how it ended.
-func (a *app) followRun(ctx context.Context, s *engine.Store, id string) error {
-	run, err := a.awaitRun(ctx, s, id)
+func (a *app) followRun(ctx context.Context, h *local.Host, s *engine.Store, id string) error {
+	run, err := a.awaitRun(ctx, h, s, id)
 	if err != nil {
 		return err
 	}
@@ -27,11 +29,11 @@ func (a *app) followRun(ctx context.Context, s *engine.Store, id string) error {
 			return err
 		}
 	}
-	return a.concludeRun(run)
+	return a.concludeRun(ctx, h, s, run)
 }
 
 // awaitRun shows activities as they finish, until the run ends. An interrupt stops the following, not the run.
-func (a *app) awaitRun(ctx context.Context, s *engine.Store, id string) (engine.RunInfo, error) {
+func (a *app) awaitRun(ctx context.Context, h *local.Host, s *engine.Store, id string) (engine.RunInfo, error) {
 	run, err := s.Run(ctx, id)
 	if err != nil {
 		return run, err
@@ -39,7 +41,7 @@ func (a *app) awaitRun(ctx context.Context, s *engine.Store, id string) (engine.
 	if !a.json() {
 		fmt.Fprintf(a.errOut, "run %s · %s v%d\n", short(run.ID), run.Pipeline, run.Version)
 	}
-	f := follower{app: a, store: s, shown: map[string]bool{}}
+	f := follower{app: a, store: s, setAside: filepath.Join(h.Paths.Lake, "_quarantine"), shown: map[string]bool{}}
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	// Child runs tell of themselves, so all runs are watched.
@@ -64,7 +66,7 @@ func (a *app) awaitRun(ctx context.Context, s *engine.Store, id string) (engine.
 }
 
 // concludeRun says how a run ended and why, and what to do next. A run that did not succeed makes the command fail.
-func (a *app) concludeRun(run engine.RunInfo) error {
+func (a *app) concludeRun(ctx context.Context, h *local.Host, s *engine.Store, run engine.RunInfo) error {
 	took := newRunJSON(run).Took
 	if run.Status == succeeded {
 		a.next("%s %s succeeded in %s.", a.style(a.errOut).Done(), run.Pipeline, took)
@@ -75,16 +77,59 @@ func (a *app) concludeRun(run engine.RunInfo) error {
 		if run.Message != "" && !strings.Contains(run.Why, run.Message) {
 			fmt.Fprintln(a.errOut, run.Message)
 		}
+		if kept := a.keptTables(ctx, h, s, run); kept != "" {
+			fmt.Fprintln(a.errOut, kept)
+		}
 		a.next("See the run: flowehr pipelines show %s   Go on after a fix: flowehr pipelines resume %s", short(run.ID), short(run.ID))
 	}
 	return errShown
 }
 
+// keptTables says which published tables of the run's pipelines are as they were before it. It is an addition to what
+// went wrong, so it is silent when it cannot be found out.
+func (a *app) keptTables(ctx context.Context, h *local.Host, s *engine.Store, run engine.RunInfo) string {
+	features, err := h.Features(ctx)
+	if err != nil || run.Started == nil {
+		return ""
+	}
+	tables, err := features.Tables(ctx)
+	if err != nil {
+		return ""
+	}
+	ours := map[string]bool{}
+	pipelinesOf(ctx, s, run.Pipeline, ours)
+	var kept []string
+	for _, t := range tables {
+		if ours[t.Pipeline] && t.PublishedAt.Before(*run.Started) {
+			kept = append(kept, fmt.Sprintf("%s keeps version %d of %s.", t.Target, t.Version, render.Stamp(t.PublishedAt, a.now())))
+		}
+	}
+	return strings.Join(kept, " ")
+}
+
+// pipelinesOf adds a pipeline and all that it runs.
+func pipelinesOf(ctx context.Context, s *engine.Store, name string, all map[string]bool) {
+	if all[name] {
+		return
+	}
+	all[name] = true
+	b, err := s.Bundle(ctx, name, 0)
+	if err != nil {
+		return
+	}
+	called := map[string]bool{}
+	noteCalls(b.Pipeline.Activities, called)
+	for c := range called {
+		pipelinesOf(ctx, s, b.PipelineName(c), all)
+	}
+}
+
 // follower remembers what it has shown.
 type follower struct {
-	app   *app
-	store *engine.Store
-	shown map[string]bool
+	app      *app
+	store    *engine.Store
+	setAside string // folder of the rows that could not be read
+	shown    map[string]bool
 }
 
 // show writes a line for every activity of the run, and of the runs that it started, that has ended since the last time.
@@ -100,11 +145,14 @@ func (f *follower) show(ctx context.Context, id, prefix string) error {
 			}
 		}
 		key := id + x.Path
-		if x.Ended == nil || f.shown[key] {
+		if x.Status == "InProgress" || f.shown[key] {
 			continue
 		}
 		f.shown[key] = true
 		fmt.Fprintln(f.app.errOut, f.app.activityLine(x, prefix))
+		if rowsSetAside(x) > 0 {
+			fmt.Fprintf(f.app.errOut, "    they are kept below %s\n", f.setAside)
+		}
 	}
 	return nil
 }
@@ -126,6 +174,9 @@ func (a *app) activityLine(x engine.ActivityRun, prefix string) string {
 	if x.Rows > 0 {
 		facts = append(facts, render.Plural(x.Rows, "row", "rows"))
 	}
+	if n := rowsSetAside(x); n > 0 {
+		facts = append(facts, render.Plural(n, "row", "rows")+" set aside")
+	}
 	if x.Status == string(factory.Skipped) {
 		facts = append(facts, "skipped")
 	}
@@ -142,6 +193,17 @@ func (a *app) activityLine(x engine.ActivityRun, prefix string) string {
 		facts = append(facts, x.Error.Message)
 	}
 	return fmt.Sprintf("  %s %-44s %s", mark, prefix+name, strings.Join(facts, "  "))
+}
+
+// rowsSetAside is how many rows of its source an activity could not read and kept elsewhere.
+func rowsSetAside(x engine.ActivityRun) int64 {
+	output, ok := x.Output.(*expr.Object)
+	if !ok {
+		return 0
+	}
+	value, _ := output.Get("rowsSkipped")
+	n, _ := value.(int64)
+	return n
 }
 
 // showRun prints a run with its activities.
@@ -222,7 +284,7 @@ func (a *app) printLogLine(l engine.LogLine) error {
 }
 
 // testPipelines runs what nothing else runs.
-func (a *app) testPipelines(ctx context.Context, s *engine.Store) error {
+func (a *app) testPipelines(ctx context.Context, h *local.Host, s *engine.Store) error {
 	list, err := s.Pipelines(ctx)
 	if err != nil {
 		return err
@@ -247,12 +309,12 @@ func (a *app) testPipelines(ctx context.Context, s *engine.Store) error {
 		if err != nil {
 			return err
 		}
-		run, err := a.awaitRun(ctx, s, id)
+		run, err := a.awaitRun(ctx, h, s, id)
 		if err != nil {
 			return err
 		}
 		ran = append(ran, newRunJSON(run))
-		if a.concludeRun(run) != nil {
+		if a.concludeRun(ctx, h, s, run) != nil {
 			failed++
 		}
 	}

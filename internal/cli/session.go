@@ -52,7 +52,10 @@ func (a *app) load(ctx context.Context, o loadOptions) (*definition, error) {
 		InAutomation:   a.env("CI") != "" || a.env("TF_IN_AUTOMATION") != "",
 	}
 	dotenv, problems := config.DotEnv(fsys)
-	process := config.Lookup(a.getenv)
+	process := func(name string) (string, bool) {
+		v, ok := a.getenv(name)
+		return v, ok && v != "" // CI systems hand over a secret that they do not have as an empty variable
+	}
 
 	// The vault's place follows from the definition, and the definition's secrets may be in the vault: the first reading
 	// finds the place and is otherwise thrown away.
@@ -71,7 +74,7 @@ func (a *app) load(ctx context.Context, o loadOptions) (*definition, error) {
 	d.env, more = compile.Environment(d.document)
 	problems = append(problems, more...)
 	switch missing, ok := d.document.MissingEnvironmentFile(); {
-	case ok && d.env.Name == "":
+	case ok && d.env.Name == "" && len(d.document.Files()) > 0:
 		problems = []flowehr.Diagnostic{missing} // all else follows from it
 	case ok && o.changes:
 		problems = append(problems, missing)

@@ -127,5 +127,11 @@ func (a *app) testSource(ctx context.Context, d *definition, h *local.Host, name
 			return local.SourceTest{Name: name, Text: "its made-up data can be reached while the environment runs, and it does not", Fix: "Start it with: flowehr up -d"}, nil
 		}
 	}
-	return h.TestSource(ctx, name)
+	t, err := h.TestSource(ctx, name)
+	for _, s := range d.env.Sources {
+		if s.Name == name && s.Kind == flowehr.SourceFolder && !t.OK && t.Fix == "" {
+			t.Fix = fmt.Sprintf("Its folder is %s (path in data_source_connections): is it there, may you read it, has it files?", s.Path)
+		}
+	}
+	return t, err
 }

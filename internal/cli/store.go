@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/flowehr/flowehr/internal/audit"
+	"github.com/flowehr/flowehr/internal/featurestore"
 	"github.com/flowehr/flowehr/internal/render"
 )
 
@@ -29,7 +31,14 @@ func (a *app) newStoreCommand() *cobra.Command {
 people read through an app or with their own.`,
 		RunE: func(c *cobra.Command, args []string) error { return a.runStorePsql(c.Context(), args) },
 	}
-	c.AddCommand(ls, psql)
+	rollback := &cobra.Command{
+		Use:     "rollback SCHEMA.TABLE",
+		Short:   "Show the version of a table again that was published before; a second rollback undoes the first",
+		Example: "  flowehr store rollback features.patient_features",
+		Args:    exactArgs("SCHEMA.TABLE"),
+		RunE:    func(c *cobra.Command, args []string) error { return a.runStoreRollback(c.Context(), args[0]) },
+	}
+	c.AddCommand(ls, psql, rollback)
 	return c
 }
 
@@ -90,5 +99,32 @@ func (a *app) runStorePsql(ctx context.Context, args []string) error {
 		}
 		return fmt.Errorf("start psql: %w", err)
 	}
+	return nil
+}
+
+func (a *app) runStoreRollback(ctx context.Context, name string) error {
+	schema, table, ok := strings.Cut(name, ".")
+	if !ok {
+		return usageError{fmt.Errorf("%q is not SCHEMA.TABLE", name)}
+	}
+	_, h, err := a.running(ctx)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	done, err := h.Rollback(ctx, featurestore.Target{Schema: schema, Table: table})
+	switch {
+	case errors.Is(err, featurestore.ErrNotFound):
+		return hint(fmt.Errorf("%s is not published", name), "See what is with: flowehr store ls")
+	case errors.Is(err, featurestore.ErrNothingOld):
+		return hint(fmt.Errorf("%s has no older version to go back to", name), "Nothing was changed.")
+	case err != nil:
+		return err
+	}
+	if a.json() {
+		return a.writeJSON(done)
+	}
+	fmt.Fprintf(a.errOut, "%s %s shows version %d again, with %s. Readers saw no gap.\n", a.style(a.errOut).Done(), name, done.Version,
+		render.Plural(done.Rows, "row", "rows"))
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -74,17 +75,31 @@ func (a *app) runUp(ctx context.Context, report bool) error {
 		return err
 	}
 	defer h.Close()
+	a.adoptChanges(ctx, h, log)
 	var tell func(reportLine)
 	if report {
 		pipe := os.NewFile(3, "parent")
 		defer pipe.Close()
 		enc := json.NewEncoder(pipe)
-		tell = func(l reportLine) { _ = enc.Encode(l) }
+		var mu sync.Mutex
+		tell = func(l reportLine) {
+			mu.Lock()
+			defer mu.Unlock()
+			_ = enc.Encode(l) // the parent may have gone; the environment runs without it
+		}
 	}
+	trouble := a.showTrouble()
 	var began atomic.Bool
 	o := local.ServeOptions{
 		Setup: func(ctx context.Context) error { return a.applyOnUp(ctx, d, h, tell) },
-		Sink:  func(flowehr.Event) { began.Store(true) },
+		Sink: func(e flowehr.Event) {
+			began.Store(true)
+			if tell != nil {
+				tell(reportLine{Event: &e})
+			} else {
+				trouble(e)
+			}
+		},
 	}
 	err = h.Serve(ctx, o, func(portal string) {
 		if tell != nil {
@@ -115,6 +130,22 @@ func (a *app) explainUp(d *definition, err error, began bool) error {
 		return hint(err, "Nothing was started or changed. Look at this machine with: flowehr doctor")
 	}
 	return hint(err, "Everything was stopped again; the data stays. What was logged: %s", logPath(d))
+}
+
+// showTrouble returns what shows a service that fails: once for each reason, because it is tried again and again.
+func (a *app) showTrouble() flowehr.Sink {
+	var mu sync.Mutex
+	shown := map[string]bool{}
+	return func(e flowehr.Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		if e.Err == "" || shown[e.Err] || a.json() {
+			return
+		}
+		shown[e.Err] = true
+		fmt.Fprintf(a.errOut, "%s %s: %s\n", a.style(a.errOut).Failed(), e.Ref.Name, e.Err)
+		a.next("It is tried again. To stop: Ctrl-C")
+	}
 }
 
 // applyOnUp brings what stands to what the definition says. It asks nobody: on this machine the definition is the
@@ -261,6 +292,7 @@ func (a *app) follow(ctx context.Context, pipe io.ReadCloser) (string, error) {
 	defer pipe.Close()
 	sink, stop := flowehr.Sink(func(flowehr.Event) {}), func() {}
 	defer func() { stop() }()
+	trouble := a.showTrouble()
 	lines := bufio.NewScanner(pipe)
 	lines.Buffer(nil, 64<<20) // a plan holds whole definitions
 	for lines.Scan() {
@@ -271,6 +303,8 @@ func (a *app) follow(ctx context.Context, pipe io.ReadCloser) (string, error) {
 		switch {
 		case l.Plan != nil:
 			sink, stop = a.progress(ctx, *l.Plan)
+		case l.Event != nil && l.Event.Kind == flowehr.EventService:
+			trouble(*l.Event)
 		case l.Event != nil:
 			sink(*l.Event)
 		case l.Ready != "":

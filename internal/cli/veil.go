@@ -21,9 +21,8 @@ const shortestSecret = 4
 // get there in the first place; the veil is for those that shape a name, and for the words of other programs. It is safe
 // for concurrent use.
 type veil struct {
-	mu       sync.Mutex
-	words    []string // longest first, so that a value within another does not leave the rest of it
-	replacer *strings.Replacer
+	mu    sync.Mutex
+	words []string // longest first, so that a value within another does not leave the rest of it
 }
 
 // Hide adds values, with the forms that they take in JSON and in addresses.
@@ -40,11 +39,6 @@ func (v *veil) Hide(values ...string) {
 		}
 	}
 	slices.SortFunc(v.words, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) })
-	var pairs []string
-	for _, w := range v.words {
-		pairs = append(pairs, w, flowehr.Masked)
-	}
-	v.replacer = strings.NewReplacer(pairs...)
 }
 
 // quoted is value as it stands between the quotes of a JSON text.
@@ -57,26 +51,49 @@ func quoted(value string) string {
 	return text[1 : len(text)-1]
 }
 
-// mask replaces every value in text.
-func (v *veil) mask(text string) string {
+// mask returns text with every value masked, but for an end that is to wait for what comes after it: it may be the
+// beginning of a value. With last nothing comes any more.
+func (v *veil) mask(text string, last bool) (masked, rest string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.replacer == nil {
-		return text
+	end := len(text)
+	if !last {
+		end -= v.unfinished(text)
 	}
-	return v.replacer.Replace(text)
+	var b strings.Builder
+	for i := 0; i < end; {
+		w := v.at(text[i:])
+		if i+len(w) > end {
+			return b.String(), text[i:] // a value must not be cut in two
+		}
+		if w != "" {
+			b.WriteString(flowehr.Masked)
+			i += len(w)
+			continue
+		}
+		b.WriteByte(text[i])
+		i++
+	}
+	return b.String(), text[end:]
+}
+
+// at returns the longest value that text begins with.
+func (v *veil) at(text string) string {
+	for _, w := range v.words {
+		if strings.HasPrefix(text, w) {
+			return w
+		}
+	}
+	return ""
 }
 
 // unfinished returns how many bytes at the end of text may be the beginning of a value.
 func (v *veil) unfinished(text string) int {
-	v.mu.Lock()
-	defer v.mu.Unlock()
 	longest := 0
 	for _, w := range v.words {
 		for n := min(len(w)-1, len(text)); n > longest; n-- {
 			if strings.HasSuffix(text, w[:n]) {
 				longest = n
-				break
 			}
 		}
 	}
@@ -99,14 +116,9 @@ type veiled struct {
 func (w *veiled) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	text := w.rest + string(p)
-	keep := w.veil.unfinished(text)
-	// What is kept must not be a part of a whole value, or that one would be cut in two.
-	if w.veil.mask(text) != w.veil.mask(text[:len(text)-keep])+text[len(text)-keep:] {
-		keep = 0
-	}
-	w.rest = text[len(text)-keep:]
-	if _, err := io.WriteString(w.to, w.veil.mask(text[:len(text)-keep])); err != nil {
+	text, rest := w.veil.mask(w.rest+string(p), false)
+	w.rest = rest
+	if _, err := io.WriteString(w.to, text); err != nil {
 		return 0, err
 	}
 	return len(p), nil
@@ -116,8 +128,9 @@ func (w *veiled) Write(p []byte) (int, error) {
 func (w *veiled) Close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	_, err := io.WriteString(w.to, w.veil.mask(w.rest))
+	text, _ := w.veil.mask(w.rest, true)
 	w.rest = ""
+	_, err := io.WriteString(w.to, text)
 	return err
 }
 

@@ -29,11 +29,13 @@ func Encode(p flowehr.Plan) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode plan: %w", err)
 	}
-	out, err := json.Marshal(file{Version: formatVersion, Digest: digest(body), Plan: body})
-	if err != nil {
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false) // the digest is of the plan as it stands, and SQL has < and >
+	if err := enc.Encode(file{Version: formatVersion, Digest: digest(body), Plan: body}); err != nil {
 		return nil, fmt.Errorf("encode plan: %w", err)
 	}
-	return append(out, '\n'), nil
+	return out.Bytes(), nil
 }
 
 // Decode reads a plan file. It refuses other versions, unknown members and files that were changed.

@@ -46,11 +46,12 @@ func (h *Host) roleExists(ctx context.Context, name string) (bool, error) {
 	if h.Environment.Local.PostgresDSN == "" {
 		return h.ask(ctx, "select true from pg_roles where rolname = $1", name) // the server has no other roles
 	}
-	return h.ask(ctx, "select true from pg_roles where rolname = $1 and shobj_description(oid, 'pg_authid') = $2", name, h.roleMark())
+	return h.ask(ctx, "select true from pg_roles where rolname = $1 and rolconfig @> array[$2::text]", name, roleSetting+"="+h.Environment.Suffix)
 }
 
-// roleMark is the comment on roles that this environment made in a server that others use, too.
-func (h *Host) roleMark() string { return "made by FlowEHR for " + h.Environment.Suffix }
+// roleSetting marks the roles that an environment made in a server that others use, too: it is a setting of the role
+// with the environment's name as its value.
+const roleSetting = "flowehr.environment"
 
 // claimRole makes a role that nobody can sign in with yet, or finds the one that this environment made. A role of
 // somebody else is refused: giving it a new password, or removing it later, would take it from them.
@@ -67,22 +68,24 @@ func (h *Host) claimRole(ctx context.Context, name string) error {
 		if _, err := tx.Exec(ctx, "select pg_advisory_xact_lock(hashtext('flowehr roles'))"); err != nil {
 			return err
 		}
-		var mark, create, comment string
-		err := tx.QueryRow(ctx, "select coalesce(shobj_description(oid, 'pg_authid'), '') from pg_roles where rolname = $1", name).Scan(&mark)
+		var ours bool
+		var create, mark string
+		err := tx.QueryRow(ctx, "select coalesce(rolconfig @> array[$2::text], false) from pg_roles where rolname = $1",
+			name, roleSetting+"="+h.Environment.Suffix).Scan(&ours)
 		switch {
-		case err == nil && mark != h.roleMark():
+		case err == nil && !ours:
 			return fmt.Errorf("the server of local.postgres_dsn has a role %q already, which this environment did not make", name)
 		case err == nil || !errors.Is(err, pgx.ErrNoRows):
 			return err
 		}
-		if err := tx.QueryRow(ctx, "select format('create role %I nologin', $1::text), format('comment on role %I is %L', $1::text, $2::text)",
-			name, h.roleMark()).Scan(&create, &comment); err != nil {
+		if err := tx.QueryRow(ctx, "select format('create role %I nologin', $1::text), format('alter role %I set "+roleSetting+" = %L', $1::text, $2::text)",
+			name, h.Environment.Suffix).Scan(&create, &mark); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, create); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, comment)
+		_, err = tx.Exec(ctx, mark)
 		return err
 	})
 }

@@ -61,7 +61,7 @@ func TestForeignRole(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(t.Context())
-	if _, err := conn.Exec(t.Context(), "create role reader login superuser password 'of somebody else'"); err != nil {
+	if _, err := conn.Exec(t.Context(), "create role reader login password 'of somebody else'"); err != nil {
 		t.Fatal(err)
 	}
 	w := newExternalWorld(t, ward(), server)

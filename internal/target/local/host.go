@@ -201,7 +201,7 @@ func (h *Host) newServer(ctx context.Context) (server, error) {
 	}
 	binaries, err := postgres.Find(ctx, "")
 	if err != nil {
-		return nil, err
+		return missingServer{err}, nil
 	}
 	s, err := postgres.New(postgres.Options{Binaries: binaries, DataDir: h.Paths.Postgres, SocketDir: h.Paths.Sockets,
 		LogFile: filepath.Join(filepath.Dir(h.Paths.Postgres), "postgres.log")})
@@ -210,6 +210,17 @@ func (h *Host) newServer(ctx context.Context) (server, error) {
 	}
 	return supervisedServer{s}, nil
 }
+
+// missingServer stands for a server that is not installed: what needs none, such as looking into the lake, works.
+type missingServer struct{ err error }
+
+// Name returns "postgres".
+func (missingServer) Name() string { return "postgres" }
+
+// Run fails with the reason.
+func (m missingServer) Run(context.Context, func()) error { return supervise.Permanent(m.err) }
+
+func (m missingServer) config(string) (*pgxpool.Config, error) { return nil, m.err }
 
 type supervisedServer struct{ *postgres.Server }
 

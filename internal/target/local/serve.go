@@ -42,6 +42,11 @@ func (h *Host) Serve(ctx context.Context, o ServeOptions, ready func(portal stri
 	}
 	defer listener.Close()
 	address := "http://" + listener.Addr().String()
+	// So is the audit log: where nothing can be recorded, nothing may happen.
+	start := audit.Entry{Action: "environment.start", Subject: "environment/" + h.Environment.Suffix, Outcome: "ok"}
+	if err := h.Audit(ctx, start); err != nil {
+		return err
+	}
 
 	group := supervise.NewGroup(supervise.Options{ReadyTimeout: 10 * time.Minute, OnChange: func(c supervise.Change) { h.noteService(c, o.Sink) }})
 	h.mu.Lock()
@@ -58,7 +63,7 @@ func (h *Host) Serve(ctx context.Context, o ServeOptions, ready func(portal stri
 	stopped := make(chan struct{})
 	defer close(stopped)
 	err = group.Run(ctx, func() {
-		if err := errors.Join(publish(true), h.Audit(ctx, audit.Entry{Action: "environment.start", Subject: "environment/" + h.Environment.Suffix, Outcome: "ok"})); err != nil {
+		if err := publish(true); err != nil {
 			h.Logger.Error("tell that the environment runs", "error", err)
 		}
 		go refresh(stopped, func() { _ = publish(true) })

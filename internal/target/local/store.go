@@ -2,13 +2,16 @@ package local
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"strconv"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/flowehr/flowehr"
 	"github.com/flowehr/flowehr/internal/activity/connect"
 	"github.com/flowehr/flowehr/internal/apply"
+	"github.com/flowehr/flowehr/internal/audit"
 	"github.com/flowehr/flowehr/internal/featurestore"
 )
 
@@ -131,6 +134,22 @@ func (h *Host) Published(ctx context.Context) ([]featurestore.Table, error) {
 	}
 	tables, err := store.Tables(ctx)
 	return slices.DeleteFunc(tables, func(t featurestore.Table) bool { return t.Target == connectivityTable }), err
+}
+
+// Rollback shows the version of a published table that was shown before, and records who wanted it so.
+func (h *Host) Rollback(ctx context.Context, t featurestore.Target) (featurestore.Published, error) {
+	store, err := h.featureStore(ctx)
+	if err != nil {
+		return featurestore.Published{}, err
+	}
+	done, err := store.Rollback(ctx, t, h.Who)
+	entry := audit.Entry{Action: "store.rollback", Subject: "table/store:" + t.String(), Outcome: "ok"}
+	if err != nil {
+		entry.Outcome, entry.Detail = "failed", map[string]string{"error": err.Error()}
+	} else {
+		entry.Detail = map[string]string{"version": strconv.FormatInt(done.Version, 10)}
+	}
+	return done, errors.Join(err, h.Audit(context.WithoutCancel(ctx), entry))
 }
 
 // DeveloperLogin is the login with which people look into the feature store of an environment without real data.

@@ -214,7 +214,7 @@ func (a *app) runDetached(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if r, on, err := local.FindRunning(d.paths); err != nil {
+	if r, on, err := local.StillRunning(d.paths); err != nil {
 		return err
 	} else if on {
 		fmt.Fprintf(a.errOut, "%s %s runs already (process %d). Portal: %s\n", a.style(a.errOut).Done(), d.env.Suffix, r.PID, r.Portal)

@@ -130,9 +130,13 @@ func FindRunning(p Paths) (Running, bool, error) {
 // takes a moment to be taken apart.
 const lingering = 10 * time.Second
 
+// dying is how long a process that was sent a SIGKILL may still look alive.
+const dying = 500 * time.Millisecond
+
 // tryLock takes the lock unless a living process has it, and then returns what that says of itself.
 func tryLock(f *os.File, running string, how int) (r Running, held bool, err error) {
-	for end := time.Now().Add(lingering); ; {
+	began := time.Now()
+	for {
 		switch err := syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB); {
 		case err == nil:
 			return Running{}, false, nil
@@ -140,8 +144,18 @@ func tryLock(f *os.File, running string, how int) (r Running, held bool, err err
 			return Running{}, false, fmt.Errorf("lock %s: %w", lockPath(running), err)
 		}
 		r, err := readRunning(running)
-		if err != nil || r.PID == 0 || alive(r.PID) || time.Now().After(end) {
+		if err != nil || r.PID == 0 {
 			return r, true, err
+		}
+		patience := lingering
+		if alive(r.PID) {
+			patience = 0
+			if how == syscall.LOCK_EX {
+				patience = dying // somebody wants to take over from a process that was just killed
+			}
+		}
+		if time.Since(began) >= patience {
+			return r, true, nil
 		}
 		pause := time.NewTimer(20 * time.Millisecond)
 		<-pause.C
@@ -159,6 +173,18 @@ func alive(pid int) bool {
 	}
 	_, state, ok := strings.Cut(string(stat[max(0, bytes.LastIndexByte(stat, ')')):]), ") ")
 	return !ok || !strings.HasPrefix(state, "Z") && !strings.HasPrefix(state, "X")
+}
+
+// StillRunning is FindRunning for a caller that wants to take over: it gives a process that was just killed a moment to be
+// gone.
+func StillRunning(p Paths) (Running, bool, error) {
+	r, on, err := FindRunning(p)
+	if err != nil || !on {
+		return r, on, err
+	}
+	pause := time.NewTimer(dying)
+	<-pause.C
+	return FindRunning(p)
 }
 
 // WaitStopped returns when nobody serves the environment any more.

@@ -21,6 +21,7 @@ type Subject struct {
 	Changed   []flowehr.Resource // the same resources, at least one changed; none when nothing can change
 	Replace   func(kind string) []string
 	Secrets   func(ctx context.Context, name string) (flowehr.Secret, error)
+	Stays     func(flowehr.Resource) bool // reports what a deletion leaves standing on purpose; nil when nothing stays
 }
 
 // Suite holds a target to the contract of apply.Target. newSubject is called once for each subtest.
@@ -182,7 +183,8 @@ func testDelete(t *testing.T, tr *trial) {
 		t.Errorf("still recorded: %v", left)
 	}
 	for ref, rec := range records {
-		if _, err := tr.Target.Read(t.Context(), rec); !errors.Is(err, apply.ErrGone) {
+		stays := tr.Stays != nil && tr.Stays(rec.Resource)
+		if _, err := tr.Target.Read(t.Context(), rec); !stays && !errors.Is(err, apply.ErrGone) {
 			t.Errorf("read %s after it was deleted: got %v, want ErrGone", ref, err)
 		}
 		if _, err := tr.Target.Do(t.Context(), flowehr.Step{Action: flowehr.Delete, Want: rec.Resource, Prior: &rec}, nothing{}); err != nil {

@@ -1,7 +1,9 @@
 package apply
 
 import (
+	"cmp"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 
@@ -16,7 +18,7 @@ const shortestVeiled = 4
 // targets are not to put them there in the first place.
 type veil struct {
 	mu     sync.Mutex
-	values []string
+	values []string // longest first, each once: a shorter one may be part of a longer one and must not leave its rest
 }
 
 func (v *veil) add(s flowehr.Secret) {
@@ -26,12 +28,9 @@ func (v *veil) add(s flowehr.Secret) {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.values = append(v.values, value)
-	for _, form := range []string{url.QueryEscape(value), url.PathEscape(value), url.User(value).String()} {
-		if form != value {
-			v.values = append(v.values, form)
-		}
-	}
+	v.values = append(v.values, value, url.QueryEscape(value), url.PathEscape(value), url.User(value).String())
+	slices.SortFunc(v.values, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) })
+	v.values = slices.Compact(v.values)
 }
 
 // text returns s with every value masked.

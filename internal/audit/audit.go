@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/flowehr/flowehr"
+	"github.com/flowehr/flowehr/internal/durable"
 )
 
 // Errors that callers branch on.
@@ -71,7 +72,7 @@ func Open(path string) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open audit log: %w", err)
 	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
+	if err := durable.SyncDir(filepath.Dir(path)); err != nil {
 		return nil, errors.Join(fmt.Errorf("open audit log: %w", err), f.Close())
 	}
 	return &Log{path: path, now: time.Now, gate: make(chan struct{}, 1), file: f}, nil
@@ -100,12 +101,28 @@ func (l *Log) Append(ctx context.Context, e Entry) (Record, error) {
 		return Record{}, fmt.Errorf("lock audit log: %w", err)
 	}
 	defer func() { _ = syscall.Flock(int(l.file.Fd()), syscall.LOCK_UN) }()
+	if err := l.named(); err != nil {
+		return Record{}, err
+	}
 
 	end, err := l.repair()
 	if err != nil {
 		return Record{}, err
 	}
 	return l.write(end, e)
+}
+
+// named checks that the file we have open is the one that has the log's name: what is written to another one is lost.
+func (l *Log) named() error {
+	mine, err := l.file.Stat()
+	if err != nil {
+		return fmt.Errorf("look at audit log: %w", err)
+	}
+	now, err := os.Stat(l.path)
+	if err != nil || !os.SameFile(mine, now) {
+		return fmt.Errorf("%w: %s was moved or replaced while it was open", ErrBroken, l.path)
+	}
+	return nil
 }
 
 func check(e Entry) error {
@@ -145,6 +162,13 @@ func (l *Log) repair() (tail, error) {
 	}
 	if err := fits(end.last, head); err != nil {
 		return tail{}, fmt.Errorf("%w: %s: %w", ErrBroken, l.path, err)
+	}
+	if head != end.head() {
+		// Before anything is added: a head that cannot be written twice in a row would fall two records behind, which
+		// nobody could tell from one that was tampered with.
+		if err := writeHead(l.path, end.head()); err != nil {
+			return tail{}, err
+		}
 	}
 	if len(torn) == 0 {
 		return end, nil
@@ -305,17 +329,8 @@ func writeHead(path string, h Head) error {
 	if err != nil {
 		return err
 	}
-	// The name is fixed: only the holder of the lock writes it, and what a crash left behind is overwritten.
-	temp := HeadPath(path) + ".new"
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return fmt.Errorf("write head of audit log: %w", err)
-	}
-	_, err = f.Write(append(b, '\n'))
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("write head of audit log: %w", err)
-	}
-	if err := os.Rename(temp, HeadPath(path)); err != nil {
+	// A head that a power cut could bring back from several records ago would look like one that was tampered with.
+	if err := durable.Replace(HeadPath(path), append(b, '\n')); err != nil {
 		return fmt.Errorf("write head of audit log: %w", err)
 	}
 	return nil
@@ -336,12 +351,4 @@ func lock(ctx context.Context, f *os.File) error {
 			wait = min(2*wait, 5*time.Millisecond)
 		}
 	}
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

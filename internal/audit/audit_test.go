@@ -437,3 +437,46 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+// A full disk may let the line through and not the head, again and again. Afterwards the log must still be whole.
+func TestHeadThatCannotBeWrittenDoesNotBreakTheLog(t *testing.T) {
+	l, path := open(t)
+	fill(t, l, 2)
+	block := HeadPath(path) + ".new"
+	if err := os.MkdirAll(filepath.Join(block, "full"), 0o700); err != nil { // nothing can be written there
+		t.Fatal(err)
+	}
+	for range 3 {
+		if _, err := l.Append(t.Context(), entry("ada")); err == nil {
+			t.Fatal("got nil; the head cannot be written")
+		}
+	}
+	if err := os.RemoveAll(block); err != nil {
+		t.Fatal(err)
+	}
+	r, err := l.Append(t.Context(), entry("ada"))
+	if err != nil || r.Seq != 4 {
+		t.Errorf("got record %d, %v; want record 4, after the one whose head was missing", r.Seq, err)
+	}
+	if res := verified(t, path); res.Problem != nil || res.Records != 4 {
+		t.Errorf("got %d records and %v, want 4 and nothing wrong", res.Records, res.Problem)
+	}
+}
+
+func TestAppendRefusesLogThatWasMovedAway(t *testing.T) {
+	for name, harm := range map[string]func(string) error{
+		"moved":    func(path string) error { return os.Rename(path, path+".1") },
+		"replaced": func(path string) error { return errors.Join(os.Remove(path), os.WriteFile(path, nil, 0o600)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, path := open(t)
+			fill(t, l, 1)
+			if err := harm(path); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := l.Append(t.Context(), entry("ada")); !errors.Is(err, ErrBroken) {
+				t.Errorf("got %v, want ErrBroken: the record would be in no log", err)
+			}
+		})
+	}
+}

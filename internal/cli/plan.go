@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/flowehr/flowehr"
+	"github.com/flowehr/flowehr/internal/durable"
 	"github.com/flowehr/flowehr/internal/plan"
 	"github.com/flowehr/flowehr/internal/render"
 	"github.com/flowehr/flowehr/internal/state"
@@ -138,13 +139,13 @@ func savePlan(d *definition, p flowehr.Plan, file string) error {
 	if err := os.MkdirAll(filepath.Dir(kept), 0o700); err != nil {
 		return err
 	}
-	if err := os.WriteFile(kept, b, 0o600); err != nil {
+	if err := durable.Replace(kept, b); err != nil {
 		return err
 	}
 	if file == "" {
 		return nil
 	}
-	return os.WriteFile(file, b, 0o600)
+	return durable.Replace(file, b)
 }
 
 func planPath(d *definition, id string) string {

@@ -11,14 +11,14 @@ import (
 // left. It may not disturb readers: a partition is detached without blocking them, and when an old transaction still
 // uses it, it stays until next time. That is why nothing here is an error of the publication.
 func (w *work) clean(ctx context.Context) {
-	// Detaching runs outside of transactions, so role and time-outs are those of the session until they are reset.
-	for _, sql := range []string{"set role " + ident(w.store.owner), "set lock_timeout = '2s'", "set statement_timeout = '5s'"} {
+	// Detaching runs outside of transactions, so role, search path and time-outs are those of the session until they are reset.
+	for _, sql := range []string{"set search_path = pg_catalog", "set role " + ident(w.store.owner), "set lock_timeout = '2s'", "set statement_timeout = '5s'"} {
 		if _, err := w.conn.Exec(ctx, sql); err != nil {
 			return
 		}
 	}
 	defer func() {
-		for _, sql := range []string{"reset statement_timeout", "reset lock_timeout", "reset role"} {
+		for _, sql := range []string{"reset statement_timeout", "reset lock_timeout", "reset role", "reset search_path"} {
 			if _, err := w.conn.Exec(ctx, sql); err != nil {
 				_ = w.conn.Conn().Close(context.WithoutCancel(ctx))
 				return

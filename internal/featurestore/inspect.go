@@ -219,7 +219,7 @@ func ordered(sqlType string) bool { return sqlType != "boolean" && sqlType != "b
 // read runs do in a read-only transaction with the rights of role.
 func (s *Store) read(ctx context.Context, role string, do func(pgx.Tx) error) error {
 	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "set local statement_timeout = '30s'"); err != nil {
+		if _, err := tx.Exec(ctx, ownPath+"; set local statement_timeout = '30s'"); err != nil {
 			return err
 		}
 		if role != "" {

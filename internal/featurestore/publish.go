@@ -156,7 +156,7 @@ func (s *Store) work(ctx context.Context, t Target, create bool, do func(*work) 
 		return err
 	}
 	w := &work{store: s, conn: conn, target: t}
-	if _, err := conn.Exec(ctx, "select pg_advisory_lock(hashtextextended('flowehr store ' || $1, 0))", ident(t.Schema, t.Table)); err != nil {
+	if _, err := conn.Exec(ctx, "select pg_catalog.pg_advisory_lock(pg_catalog.hashtextextended($1::text, 0::bigint))", "flowehr store "+ident(t.Schema, t.Table)); err != nil {
 		_ = conn.Conn().Close(context.WithoutCancel(ctx))
 		conn.Release()
 		return err
@@ -170,7 +170,7 @@ func (s *Store) work(ctx context.Context, t Target, create bool, do func(*work) 
 
 // release gives the connection back in the state in which it was taken, or not at all.
 func (w *work) release(ctx context.Context) {
-	if _, err := w.conn.Exec(ctx, "select pg_advisory_unlock_all()"); err != nil {
+	if _, err := w.conn.Exec(ctx, "select pg_catalog.pg_advisory_unlock_all()"); err != nil {
 		_ = w.conn.Conn().Close(context.WithoutCancel(ctx))
 	}
 	w.conn.Release()

@@ -70,6 +70,18 @@ func checkName(what, name string) error {
 	return nil
 }
 
+// checkGroup refuses what PostgreSQL takes for everybody, even in quotes, and its own groups, which people are members of
+// for other reasons.
+func checkGroup(group string) error {
+	if err := checkName("group", group); err != nil {
+		return err
+	}
+	if group == "public" || group == "none" || strings.HasPrefix(group, "pg_") {
+		return fmt.Errorf("%w: group %q is reserved", ErrName, group)
+	}
+	return nil
+}
+
 // Store is the feature store in one database. Its pool signs in as a member of the owner group, or as a superuser; the
 // login is recorded with everything that it publishes. Store is safe for concurrent use.
 type Store struct {
@@ -134,8 +146,13 @@ insert into flowehr_store.layout values (1) on conflict do nothing;
 // Setup prepares the database of pool, which signs in as a superuser or as the database's owner. It may be called again
 // at any time. The roles exist already.
 func Setup(ctx context.Context, pool *pgxpool.Pool, r Roles) error {
+	for _, group := range append([]string{r.Owner}, r.Readers...) {
+		if err := checkGroup(group); err != nil {
+			return err
+		}
+	}
 	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "select pg_advisory_xact_lock(hashtextextended('flowehr store setup', 0))"); err != nil {
+		if _, err := tx.Exec(ctx, ownPath+"; select pg_advisory_xact_lock(hashtextextended('flowehr store setup', 0))"); err != nil {
 			return err
 		}
 		var database string
@@ -176,6 +193,9 @@ func Setup(ctx context.Context, pool *pgxpool.Pool, r Roles) error {
 // Grant lets the group read all tables of a schema, those that are published later too.
 func (s *Store) Grant(ctx context.Context, schema, group string) error {
 	if err := (Target{schema, "-"}).check(); err != nil {
+		return err
+	}
+	if err := checkGroup(group); err != nil {
 		return err
 	}
 	return s.asOwner(ctx, func(tx pgx.Tx) error {
@@ -239,6 +259,11 @@ func (s *Store) ensureSchema(ctx context.Context, tx pgx.Tx, schema string) erro
 	return err
 }
 
+// ownPath keeps the names in our statements to PostgreSQL's own functions and operators. Publishers may make schemas, and
+// one that is called like the login that we signed in with would otherwise be searched: what stands in it would run with
+// our rights.
+const ownPath = "set local search_path = pg_catalog"
+
 // asOwner runs do in a transaction whose statements act as the owner group, so that everything belongs to the group
 // whoever signed in; session_user stays the login.
 func (s *Store) asOwner(ctx context.Context, do func(pgx.Tx) error) error {
@@ -246,7 +271,7 @@ func (s *Store) asOwner(ctx context.Context, do func(pgx.Tx) error) error {
 }
 
 func (s *Store) become(ctx context.Context, tx pgx.Tx, do func(pgx.Tx) error) error {
-	if _, err := tx.Exec(ctx, "set local role "+ident(s.owner)); err != nil {
+	if _, err := tx.Exec(ctx, ownPath+"; set local role "+ident(s.owner)); err != nil {
 		return err
 	}
 	return do(tx)

@@ -232,7 +232,9 @@ func (w *work) replaceView(ctx context.Context, tx pgx.Tx, shown, next version) 
 	for i, c := range next.columns {
 		names[i] = c.Name
 	}
-	sql := fmt.Sprintf("%s%s as select %s from %s where %s = (select version from flowehr_store.pointer where target = %d)",
+	// The barrier: without it a reader's own condition could run on the rows of other versions before ours does, and tell
+	// of them in its error.
+	sql := fmt.Sprintf("%s%s with (security_barrier) as select %s from %s where %s = (select version from flowehr_store.pointer where target = %d)",
 		verb, view, quoted(names), w.family(next.family), loadColumn, w.id)
 	if _, err := tx.Exec(ctx, sql); err != nil {
 		if hasCode(err, "42P07", "42809") {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/flowehr/flowehr"
 	"github.com/flowehr/flowehr/internal/apply"
+	"github.com/flowehr/flowehr/internal/durable"
 )
 
 // Names within the folder of a store.
@@ -125,5 +126,8 @@ func (s *Store) write(st flowehr.State) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(s.Path(), b)
+	if err := durable.Replace(s.Path(), b); err != nil {
+		return fmt.Errorf("write state: %w", err)
+	}
+	return nil
 }

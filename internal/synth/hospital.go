@@ -106,9 +106,6 @@ type Ward struct {
 	Beds                int
 }
 
-// Wards returns the wards; they are the same in every hospital.
-func (h *Hospital) Wards() []Ward { return append([]Ward(nil), wards...) }
-
 // People makes all patients, in order.
 func (h *Hospital) People() iter.Seq2[int, *Person] {
 	return func(yield func(int, *Person) bool) {

@@ -3,16 +3,28 @@ package vault
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"filippo.io/age"
+
+	"github.com/flowehr/flowehr/internal/durable"
 )
+
+// maxKey is more than any file with an identity has.
+const maxKey = 64 << 10
 
 // readKey reads the identity. It refuses a file that others can read, rather than repair it: the key may have been seen.
 func readKey(path string) (*age.X25519Identity, error) {
-	info, err := os.Stat(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe of that name must not keep us waiting
+	if err != nil {
+		return nil, fmt.Errorf("read key of the vault: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat() // of what is read, not of what has the name by then
 	if err != nil {
 		return nil, fmt.Errorf("read key of the vault: %w", err)
 	}
@@ -22,7 +34,7 @@ func readKey(path string) (*age.X25519Identity, error) {
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		return nil, fmt.Errorf("%w: %s has mode %04o; see who could have read it, then chmod 600", ErrKeyExposed, path, mode)
 	}
-	text, err := os.ReadFile(path)
+	text, err := io.ReadAll(io.LimitReader(f, maxKey))
 	if err != nil {
 		return nil, fmt.Errorf("read key of the vault: %w", err)
 	}
@@ -62,7 +74,7 @@ func createKey(path string) (*age.X25519Identity, error) {
 	if err := os.Link(f.Name(), path); err != nil { // fails when the file exists, unlike a rename
 		return nil, fmt.Errorf("make key of the vault: %w", err)
 	}
-	if err := syncDir(dir); err != nil {
+	if err := durable.SyncDir(dir); err != nil {
 		return nil, fmt.Errorf("make key of the vault: %w", err)
 	}
 	return id, nil

@@ -26,6 +26,7 @@ import (
 	"filippo.io/age"
 
 	"github.com/flowehr/flowehr"
+	"github.com/flowehr/flowehr/internal/durable"
 )
 
 // Errors that callers branch on. Each comes wrapped with the file and what to do.
@@ -294,42 +295,16 @@ func (v *Vault) write(all map[string]string) error {
 	if err := w.Close(); err != nil {
 		return fmt.Errorf("write vault: %w", err)
 	}
-	if err := replace(v.path, sealed.Bytes()); err != nil {
+	if err := durable.Replace(v.path, sealed.Bytes()); err != nil {
 		return fmt.Errorf("write vault: %w", err)
 	}
 	return nil
 }
 
-// replace puts data in the place of the file at path, whole or not at all. The temporary name is fixed: the caller holds
-// the lock, and what a crash left is overwritten.
-func replace(path string, data []byte) error {
-	temp := path + ".new"
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(temp, path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
 // lock keeps other writers out until the returned function is called. The lock is on a file of its own, because the
 // vault's file is replaced by every change.
 func (v *Vault) lock(ctx context.Context) (unlock func(), err error) {
-	f, err := os.OpenFile(v.path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(v.path+".lock", os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock vault: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/flowehr/flowehr"
@@ -172,7 +173,7 @@ func TestFailedChangeKeepsTheVault(t *testing.T) {
 	if err := v.Set(t.Context(), "kept", flowehr.NewSecret(value)); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(o.Path+".new", 0o700); err != nil { // nothing can be written there
+	if err := os.MkdirAll(filepath.Join(o.Path+".new", "full"), 0o700); err != nil { // nothing can be written there
 		t.Fatal(err)
 	}
 	if err := v.Set(t.Context(), "other", flowehr.NewSecret(value)); err == nil || strings.Contains(err.Error(), "horse") {
@@ -185,5 +186,55 @@ func TestFailedChangeKeepsTheVault(t *testing.T) {
 		if err := v.Set(t.Context(), name, flowehr.NewSecret("v")); !errors.Is(err, ErrName) {
 			t.Errorf("name %q: got %v, want ErrName", name, err)
 		}
+	}
+}
+
+func TestFilesThatWerePutThereAreNotUsed(t *testing.T) {
+	o := places(t)
+	v := open(t, o)
+	victim := filepath.Join(t.TempDir(), "victim")
+	if err := os.WriteFile(victim, []byte("mine"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, put := range map[string]func() error{
+		"link": func() error { return os.Symlink(victim, o.Path+".new") },
+		"file": func() error {
+			return errors.Join(os.WriteFile(o.Path+".new", nil, 0o644), os.Chmod(o.Path+".new", 0o666))
+		},
+	} {
+		if err := put(); err != nil {
+			t.Fatal(err)
+		}
+		if err := v.Set(t.Context(), name, flowehr.NewSecret(value)); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Lstat(o.Path); err != nil || info.Mode() != 0o600 {
+			t.Errorf("%s: vault has mode %v, %v; want a file with 0600", name, info.Mode(), err)
+		}
+	}
+	if b, err := os.ReadFile(victim); err != nil || string(b) != "mine" {
+		t.Errorf("the file behind the link holds %d bytes, %v; it was written to", len(b), err)
+	}
+	if err := os.Remove(o.Path + ".lock"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(filepath.Dir(victim), "made"), o.Path+".lock"); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Set(t.Context(), "more", flowehr.NewSecret(value)); err == nil {
+		t.Error("lock that is a link: got nil, want an error")
+	}
+}
+
+func TestKeyThatIsAPipeDoesNotHang(t *testing.T) {
+	o := places(t)
+	if err := os.MkdirAll(filepath.Dir(o.KeyPath), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(o.KeyPath, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), o); !errors.Is(err, ErrKeyInvalid) {
+		t.Errorf("got %v, want ErrKeyInvalid", err)
 	}
 }

@@ -49,11 +49,6 @@ func (e Env) Evaluate(v Value) (Value, error) {
 	return e.start().value(v, 0)
 }
 
-// EvaluateText evaluates one text; what is no expression stays as it is.
-func (e Env) EvaluateText(s string) (Value, error) {
-	return e.start().text(s)
-}
-
 // Evaluate evaluates a parsed expression.
 func (x *Expression) Evaluate(e Env) (Value, error) {
 	return e.start().expression(x)

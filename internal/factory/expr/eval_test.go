@@ -10,6 +10,9 @@ import (
 	"pgregory.net/rapid"
 )
 
+// EvaluateText evaluates one text; what is no expression stays as it is.
+func (e Env) EvaluateText(s string) (Value, error) { return e.start().text(s) }
+
 func evaluate(t *testing.T, s string) Value {
 	t.Helper()
 	v, err := Env{Now: fixedNow}.EvaluateText(s)

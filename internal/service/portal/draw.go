@@ -3,6 +3,7 @@ package portal
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -51,16 +52,24 @@ func draw(label string, vertices []vertex, arcs []arc, describe func(id string) 
 
 // curve leads through points with level tangents.
 func curve(points [][2]float64) string {
-	var b strings.Builder
+	var b []byte
+	add := func(command byte, numbers ...float64) {
+		for i, n := range numbers {
+			b = strconv.AppendFloat(append(b, command), n, 'f', -1, 64)
+			if i == 0 {
+				command = ' '
+			}
+		}
+	}
 	for i, p := range points {
 		if i == 0 {
-			fmt.Fprintf(&b, "M%s %s", px(p[0]), px(p[1]))
+			add('M', p[0], p[1])
 			continue
 		}
 		middle := (points[i-1][0] + p[0]) / 2
-		fmt.Fprintf(&b, "C%s %s %s %s %s %s", px(middle), px(points[i-1][1]), px(middle), px(p[1]), px(p[0]), px(p[1]))
+		add('C', middle, points[i-1][1], middle, p[1], p[0], p[1])
 	}
-	return b.String()
+	return string(b)
 }
 
 // activityGraph draws one level of a definition; state and path may be nil when there is no run.

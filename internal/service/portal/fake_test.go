@@ -414,7 +414,7 @@ func (s shelfFake) Table(ctx context.Context, by Person, name string) (Table, er
 			Edges: []LineageEdge{{"silver.patient", "p"}, {"silver.encounter", "p"}, {"silver.observation", "p"}, {"p", "gold.patient_features"}, {"gold.patient_features", "store"}},
 		},
 		Readers:  []TableReading{{"ada@ward-laptop", 3, ago(time.Hour)}, {"app:cohort-explorer", 211, ago(4 * time.Minute)}},
-		Location: "lake/gold/patient_features",
+		Location: "/home/someone/hospitals/st-elsewhere/environments/.flowehr/local/lake/gold/patient_features",
 	}, nil
 }
 

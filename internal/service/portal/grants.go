@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/flowehr/flowehr"
+	"github.com/flowehr/flowehr/internal/durable"
 )
 
 // Grant is a token that was given out: a one-time link or a session. The token itself is not kept, only its SHA-256.
@@ -111,7 +112,7 @@ func (f *FileGrants) path(kind, hash string) (string, error) {
 	return filepath.Join(f.dir, name), nil
 }
 
-// Put writes g beside its place and renames it there, so that a reader never sees half of it.
+// Put keeps g and drops what is of no use any more.
 func (f *FileGrants) Put(ctx context.Context, g Grant) error {
 	path, err := f.path(g.Kind, g.Hash)
 	if err != nil {
@@ -122,19 +123,10 @@ func (f *FileGrants) Put(ctx context.Context, g Grant) error {
 	if err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(f.dir, "new-*")
-	if err != nil {
+	if err := durable.Replace(path, b); err != nil {
 		return fmt.Errorf("keep grant: %w", err)
 	}
-	defer func() { _ = os.Remove(tmp.Name()) }()
-	if _, err = tmp.Write(b); err != nil {
-		_ = tmp.Close()
-		return fmt.Errorf("keep grant: %w", err)
-	}
-	if err := tmp.Close(); err != nil {
-		return fmt.Errorf("keep grant: %w", err)
-	}
-	return os.Rename(tmp.Name(), path)
+	return nil
 }
 
 // Get returns a grant and leaves it.
@@ -187,12 +179,21 @@ func (f *FileGrants) sweep(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if !grantName.MatchString(e.Name()) {
-			continue
-		}
 		path := filepath.Join(f.dir, e.Name())
-		if g, err := readGrant(path); err == nil && !f.now().Before(g.Expires) {
+		if f.spent(path, e) {
 			_ = os.Remove(path)
 		}
 	}
+}
+
+// spent reports whether a file of the folder is of no use: a grant that has expired, or one that a crash left half
+// written or half taken, once it is older than any grant lives.
+func (f *FileGrants) spent(path string, e fs.DirEntry) bool {
+	if grantName.MatchString(e.Name()) {
+		if g, err := readGrant(path); err == nil {
+			return !f.now().Before(g.Expires)
+		}
+	}
+	info, err := e.Info()
+	return err == nil && info.Mode().IsRegular() && f.now().Sub(info.ModTime()) > sessionLife
 }

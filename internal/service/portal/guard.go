@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"time"
 )
 
 // policy allows what the pages use: own scripts, styles, pictures, forms and streams. Nothing inline, nothing foreign.
@@ -22,6 +23,7 @@ func (p *Portal) guard(next http.Handler) http.Handler {
 	}))
 	inner := origin.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		bound(w, r)
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -46,6 +48,22 @@ func (p *Portal) guard(next http.Handler) http.Handler {
 		}
 		inner.ServeHTTP(w, r)
 	})
+}
+
+// How long a form may take to arrive, and a page to be made and taken.
+const (
+	formTime = 30 * time.Second
+	pageTime = 2 * time.Minute
+)
+
+// bound keeps slow peers from holding connections. A request without a body gets no deadline for reading: the server
+// would take a live page for gone when it passes. Not every writer has deadlines.
+func bound(w http.ResponseWriter, r *http.Request) {
+	c, now := http.NewResponseController(w), time.Now()
+	_ = c.SetWriteDeadline(now.Add(pageTime))
+	if r.Body != http.NoBody {
+		_ = c.SetReadDeadline(now.Add(formTime))
+	}
 }
 
 func unsafeMethod(m string) bool {

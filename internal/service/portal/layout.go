@@ -45,6 +45,7 @@ type drawing struct {
 type cell struct {
 	node, column int
 	y            float64
+	middle       float64 // of its neighbours
 	up, down     []*cell
 }
 
@@ -193,18 +194,17 @@ func sweep(columns [][]*cell) {
 		number(c)
 	}
 	order := func(column []*cell, beside func(*cell) []*cell) {
-		middle := map[*cell]float64{}
 		for _, c := range column {
-			middle[c] = c.y
+			c.middle = c.y
 			if near := beside(c); len(near) > 0 {
 				sum := 0.0
 				for _, n := range near {
 					sum += n.y
 				}
-				middle[c] = sum / float64(len(near))
+				c.middle = sum / float64(len(near))
 			}
 		}
-		slices.SortStableFunc(column, func(a, b *cell) int { return cmp.Compare(middle[a], middle[b]) })
+		slices.SortStableFunc(column, func(a, b *cell) int { return cmp.Compare(a.middle, b.middle) })
 		number(column)
 	}
 	for _, column := range columns {

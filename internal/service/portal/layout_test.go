@@ -155,6 +155,27 @@ func TestRowsKeepFailures(t *testing.T) {
 	if !slices.ContainsFunc(shown, func(r row) bool { return r.Place == "444" }) {
 		t.Error("the failed iteration is not shown")
 	}
+	if got := moreWord(shown[len(shown)-1], false); got != "and 488 more runs, none of them failed or running, " {
+		t.Errorf("got %q", got)
+	}
+
+	for i := range runs {
+		runs[i].State = Failed
+	}
+	shown = rows(runs, false)
+	if got := moreWord(shown[len(shown)-1], false); got != "and 488 more runs, 488 of them failed or running, " {
+		t.Errorf("got %q; it hides failures", got)
+	}
+	if shown = rows(runs, true); len(shown) != 501 {
+		t.Errorf("all of them: %d rows, want 501", len(shown))
+	}
+	for i := range 2000 {
+		runs = append(runs, ActivityRun{Path: fmt.Sprintf("/Each[%d]/Copy", 500+i), Name: "Copy", State: Succeeded})
+	}
+	shown = rows(runs, true)
+	if last := shown[len(shown)-1]; len(shown) != 1+maxListed+1 || last.More != 1500 || last.Busy != 0 {
+		t.Errorf("a very long list: %d rows, %d more, %d of them busy", len(shown), last.More, last.Busy)
+	}
 }
 
 func TestTimelineStaysInside(t *testing.T) {

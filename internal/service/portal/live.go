@@ -6,29 +6,58 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 )
 
 const (
 	liveEvery = 400 * time.Millisecond // between two updates of one page
 	liveBeat  = 15 * time.Second       // a comment, so that proxies keep the stream
+	liveRead  = 30 * time.Second       // a page that does not take an update for so long has gone
 )
+
+// Live pages are bounded, because each holds a connection: all of them, and those of one person, who must not take the
+// places of the others.
+const maxStreams, maxStreamsEach = 256, 32
+
+// places counts the live pages that are open.
+type places struct {
+	mu   sync.Mutex
+	open map[string]int // by person
+	all  int
+}
+
+func (p *places) enter(person string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.all == maxStreams || p.open[person] == maxStreamsEach {
+		return false
+	}
+	p.all++
+	p.open[person]++
+	return true
+}
+
+func (p *places) leave(person string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.all--
+	if p.open[person]--; p.open[person] == 0 {
+		delete(p.open, person)
+	}
+}
 
 // runLive sends the live part of a run's page each time that the run changes, until it cannot change any more.
 func (p *Portal) runLive(w http.ResponseWriter, r *http.Request, v visit) error {
-	select {
-	case p.streams <- struct{}{}:
-		defer func() { <-p.streams }()
-	default:
+	if !p.streams.enter(v.Person.ID) {
 		return Refusal{Reason: "Too many live pages are open. Reload this one to see how far the run is."}
 	}
+	defer p.streams.leave(v.Person.ID)
 	changes, err := p.Data.Runs.Watch(r.Context(), v.Person, r.PathValue("id"))
 	if err != nil {
 		return err
 	}
 	out := stream{w: w, control: http.NewResponseController(w)}
-	// A server's write deadline is meant for pages; a stream lasts as long as its run.
-	_ = out.control.SetWriteDeadline(time.Time{})
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no")
 	w.WriteHeader(http.StatusOK)
@@ -109,14 +138,15 @@ func (s stream) event(name, text string) error {
 		b.WriteString("data: " + line + "\n")
 	}
 	b.WriteByte('\n')
-	if _, err := io.WriteString(s.w, b.String()); err != nil {
-		return err
-	}
-	return s.control.Flush()
+	return s.send(b.String())
 }
 
-func (s stream) comment() error {
-	if _, err := io.WriteString(s.w, ": still here\n\n"); err != nil {
+func (s stream) comment() error { return s.send(": still here\n\n") }
+
+// send gives each piece its own time: a server's write deadline is meant for pages, and a stream lasts as long as its run.
+func (s stream) send(text string) error {
+	_ = s.control.SetWriteDeadline(time.Now().Add(liveRead)) // not every writer has deadlines
+	if _, err := io.WriteString(s.w, text); err != nil {
 		return err
 	}
 	return s.control.Flush()

@@ -53,11 +53,8 @@ type Portal struct {
 	cookie  string
 	sign    *limiter
 	assets  map[string]asset
-	streams chan struct{} // one place for each live page
+	streams places
 }
-
-// maxStreams bounds live pages: a browser holds one connection for each.
-const maxStreams = 256
 
 // New checks the options. The portal is ready when it returns; nothing runs in the background.
 func New(o Options) (*Portal, error) {
@@ -86,7 +83,7 @@ func New(o Options) (*Portal, error) {
 	p := &Portal{
 		Options: o, base: base, hosts: map[string]bool{},
 		cookie: cookieName(base, o.Name), sign: newLimiter(o.Now, 10, time.Minute),
-		streams: make(chan struct{}, maxStreams),
+		streams: places{open: map[string]int{}},
 	}
 	for _, h := range append([]string{base.Hostname(), "localhost", "127.0.0.1", "::1"}, o.Hosts...) {
 		p.hosts[strings.ToLower(h)] = true

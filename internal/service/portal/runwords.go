@@ -45,6 +45,20 @@ func cut(text string) bool { return utf8.RuneCountInString(text) > textCut }
 
 func summed(rs []row) bool { return slices.ContainsFunc(rs, func(r row) bool { return r.More > 0 }) }
 
+// moreWord tells of the runs of a container that are not listed.
+func moreWord(a row, all bool) string {
+	s := "and " + plural(a.More, "more run", "more runs")
+	if a.Busy > 0 {
+		s += ", " + count(a.Busy) + " of them failed or running"
+	} else {
+		s += ", none of them failed or running"
+	}
+	if all {
+		return s + "; a page lists " + count(maxListed) + " of them."
+	}
+	return s + ", "
+}
+
 func depthClass(depth int) string {
 	if depth == 0 {
 		return ""

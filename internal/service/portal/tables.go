@@ -100,16 +100,16 @@ func (p *Portal) profile(s shelf) page {
 	}
 }
 
-// columnProfile finds the profile of a column, if it is known.
-func (t tableView) columnProfile(name string) (ColumnProfile, bool) {
+// profiles are the known profiles of columns by their names in lower case.
+func (t tableView) profiles() map[string]ColumnProfile {
 	if t.Profile == nil {
-		return ColumnProfile{}, false
+		return nil
 	}
-	i := slices.IndexFunc(t.Profile.Columns, func(c ColumnProfile) bool { return strings.EqualFold(c.Name, name) })
-	if i < 0 {
-		return ColumnProfile{}, false
+	all := make(map[string]ColumnProfile, len(t.Profile.Columns))
+	for _, c := range t.Profile.Columns {
+		all[strings.ToLower(c.Name)] = c
 	}
-	return t.Profile.Columns[i], true
+	return all
 }
 
 // hasUnits reports whether any column has something to say in the column of units and roles; a column of a table on the

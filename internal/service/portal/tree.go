@@ -45,21 +45,24 @@ type row struct {
 	Depth int
 	Place string // iteration or branch within its container: "17", "true"
 	More  int    // instead of an activity: so many are not shown
+	Busy  int    // of these, so many failed or are running
 	Under string // for More: the container
 }
 
-// maxInside is how many instances a container shows before it sums up. What failed or runs is always among them.
-const maxInside = 12
+// maxInside is how many instances a container shows before it sums up, what failed or runs first. maxListed is the same
+// for a person who wants to see every one: a page of tens of thousands of lines helps nobody.
+const maxInside, maxListed = 12, 1000
 
 // rows puts activity runs in the order of the tree. An instance whose container is not in the run stands at the top.
 func rows(runs []ActivityRun, all bool) []row {
-	known := map[string]bool{}
-	for _, a := range runs {
-		known[a.Path] = true
+	known := make(map[string]bool, len(runs))
+	for i := range runs {
+		known[runs[i].Path] = true
 	}
-	children := map[string][]ActivityRun{}
+	children := map[string][]*ActivityRun{}
 	place := map[string]string{}
-	for _, a := range runs {
+	for i := range runs {
+		a := &runs[i]
 		container, where := "", ""
 		for p := parentPath(a.Path); p != ""; p = parentPath(p) {
 			if known[p] {
@@ -75,15 +78,19 @@ func rows(runs []ActivityRun, all bool) []row {
 	var out []row
 	var add func(container string, depth int)
 	add = func(container string, depth int) {
-		shown, more := choose(children[container], all || container == "")
+		most := maxInside
+		if all || container == "" {
+			most = maxListed
+		}
+		shown := choose(children[container], most)
 		for _, a := range shown {
-			out = append(out, row{ActivityRun: a, Depth: depth, Place: place[a.Path]})
+			out = append(out, row{ActivityRun: *a, Depth: depth, Place: place[a.Path]})
 			if depth < 8 {
 				add(a.Path, depth+1)
 			}
 		}
-		if more > 0 {
-			out = append(out, row{Depth: depth, More: more, Under: container})
+		if more := len(children[container]) - len(shown); more > 0 {
+			out = append(out, row{Depth: depth, More: more, Busy: busy(children[container]) - busy(shown), Under: container})
 		}
 	}
 	add("", 0)
@@ -92,29 +99,37 @@ func rows(runs []ActivityRun, all bool) []row {
 
 func lastPart(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
 
-// choose keeps at most maxInside runs: first what failed or is at work, then the first ones.
-func choose(runs []ActivityRun, all bool) ([]ActivityRun, int) {
-	if all || len(runs) <= maxInside {
-		return runs, 0
+// choose keeps at most so many runs: first what failed or is at work, then the first ones.
+func choose(runs []*ActivityRun, most int) []*ActivityRun {
+	if len(runs) <= most {
+		return runs
 	}
-	keep := map[int]bool{}
-	for i, a := range runs {
-		if len(keep) < maxInside && (a.State == Failed || a.State == Running) {
-			keep[i] = true
-		}
-	}
-	for i := range runs {
-		if len(keep) < maxInside {
-			keep[i] = true
-		}
-	}
-	var shown []ActivityRun
-	for i, a := range runs {
-		if keep[i] {
+	others := most - min(busy(runs), most)
+	shown := make([]*ActivityRun, 0, most)
+	for _, a := range runs {
+		switch {
+		case len(shown) == most:
+			return shown
+		case isBusy(a):
+			shown = append(shown, a)
+		case others > 0:
+			others--
 			shown = append(shown, a)
 		}
 	}
-	return shown, len(runs) - len(shown)
+	return shown
+}
+
+func isBusy(a *ActivityRun) bool { return a.State == Failed || a.State == Running }
+
+// busy counts what failed or is at work.
+func busy(runs []*ActivityRun) (n int) {
+	for _, a := range runs {
+		if isBusy(a) {
+			n++
+		}
+	}
+	return n
 }
 
 // gantt is a timeline with a place for everything in it.

@@ -62,12 +62,12 @@ func lookup(name string) (account, error) {
 	return account{name: name, uid: uid, gid: gid, other: true}, nil
 }
 
-// own gives path to the account.
-func (a account) own(path string) error {
+// own gives an open file or folder to the account.
+func (a account) own(f *os.File) error {
 	if !a.other {
 		return nil
 	}
-	return os.Lchown(path, a.uid, a.gid)
+	return f.Chown(a.uid, a.gid)
 }
 
 // reaches checks that the account may pass through every folder above path that exists.

@@ -55,23 +55,48 @@ func GrantConnect(ctx context.Context, db DB, database, role string) error {
 	return run(ctx, db, "grant connect on database "+ident(database)+" to "+ident(role))
 }
 
-// EnsureGroup makes a role that nobody can sign in with, to be given rights and members.
+// EnsureGroup makes a role that nobody can sign in with, to be given rights and members. A login is not made a group.
 func EnsureGroup(ctx context.Context, db DB, name string) error {
 	if err := ensure(ctx, db, name); err != nil {
 		return err
 	}
-	return run(ctx, db, "alter role "+ident(name)+" nologin "+powerless)
+	login, err := exists(ctx, db, "select 1 from pg_roles where rolname = $1 and rolcanlogin", name)
+	if err != nil {
+		return err
+	}
+	if login {
+		return fmt.Errorf("%w: %q is a login, it cannot be a group", ErrRoleTaken, name)
+	}
+	if err := run(ctx, db, "alter role "+ident(name)+" nologin "+powerless); err != nil {
+		return err
+	}
+	return run(ctx, db, "comment on role "+ident(name)+" is "+literal(groupMark))
 }
 
+// groupMark is the comment that tells groups from logins that are not finished.
+const groupMark = "group of flowehr"
+
 // EnsureRole makes r, or makes the role of that name as r says. The server is only given the SCRAM verifier, so the
-// password is in no log of it.
+// password is in no log of it. A group is not made a login.
 func EnsureRole(ctx context.Context, db DB, r Role) error {
 	verifier, err := scramVerifier(r.Password)
 	if err != nil {
 		return err
 	}
+	for _, group := range r.MemberOf {
+		if reserved(group) {
+			return fmt.Errorf("role %q cannot be a member of %q: %w", r.Name, group, ErrReserved)
+		}
+	}
 	if err := ensure(ctx, db, r.Name); err != nil {
 		return err
+	}
+	group, err := exists(ctx, db, "select 1 from pg_roles r where r.rolname = $1 and shobj_description(r.oid, 'pg_authid') = $2", r.Name, groupMark)
+	if err != nil {
+		return err
+	}
+	if group {
+		return fmt.Errorf("%w: %q is a group, it cannot be a login", ErrRoleTaken, r.Name)
 	}
 	limit, until := -1, "infinity"
 	if r.Connections > 0 {
@@ -98,9 +123,30 @@ func EnsureRole(ctx context.Context, db DB, r Role) error {
 // powerless are the attributes that no role of ours has.
 const powerless = "nosuperuser nocreatedb nocreaterole noreplication nobypassrls inherit"
 
+// Errors of names that somebody else has.
+var (
+	ErrReserved  = errors.New("name is reserved")
+	ErrRoleTaken = errors.New("role is somebody else's")
+)
+
+// reserved reports whether a role of that name is the server's or that of the program.
+func reserved(name string) bool {
+	return name == "" || name == Superuser || name == "public" || name == "none" || strings.HasPrefix(name, "pg_")
+}
+
+// ensure makes a role of that name. One with powers is not one of ours, and on a server that somebody else runs it may
+// be the only one that has them, so it is left as it is.
 func ensure(ctx context.Context, db DB, name string) error {
-	if name == Superuser || strings.HasPrefix(name, "pg_") || name == "" {
-		return fmt.Errorf("role %q is reserved", name)
+	if reserved(name) {
+		return fmt.Errorf("role %q: %w", name, ErrReserved)
+	}
+	powerful, err := exists(ctx, db, `select 1 from pg_roles where rolname = $1 and
+		(rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls)`, name)
+	if err != nil {
+		return err
+	}
+	if powerful {
+		return fmt.Errorf("%w: %q can make roles or databases or do more; choose another name", ErrRoleTaken, name)
 	}
 	there, err := exists(ctx, db, "select 1 from pg_roles where rolname = $1", name)
 	if err != nil || there {
@@ -139,12 +185,12 @@ func setMemberships(ctx context.Context, db DB, role string, want []string) erro
 // DropRole removes a role and ends its sessions. What it owns in the database of db goes to newOwner; a role that owns
 // something in another database is not removed. A role that is not there is no error.
 func DropRole(ctx context.Context, db DB, name, newOwner string) error {
+	if reserved(name) {
+		return fmt.Errorf("role %q: %w", name, ErrReserved)
+	}
 	there, err := exists(ctx, db, "select 1 from pg_roles where rolname = $1", name)
 	if err != nil || !there {
 		return err
-	}
-	if name == Superuser || strings.HasPrefix(name, "pg_") {
-		return fmt.Errorf("role %q is reserved", name)
 	}
 	for _, sql := range []string{
 		"alter role " + ident(name) + " nologin",

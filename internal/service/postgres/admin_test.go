@@ -77,14 +77,14 @@ func TestScramVerifierFits(t *testing.T) {
 		if err := EnsureRole(t.Context(), conn, Role{Name: "p", Password: flowehr.NewSecret(password)}); err != nil {
 			t.Fatal(err)
 		}
-		c, err := pgx.ParseConfig(s.DSN("postgres", "p"))
+		if err := EnsureDatabase(t.Context(), conn, "own", "p"); err != nil {
+			t.Fatal(err)
+		}
+		c, err := pgx.ParseConfig(s.DSN("own", "p"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		c.Password = password
-		if err := GrantConnect(t.Context(), conn, "postgres", "p"); err != nil {
-			t.Fatal(err)
-		}
 		p, err := pgx.ConnectConfig(t.Context(), c)
 		if err != nil {
 			t.Fatalf("password %q: %v", password, err)

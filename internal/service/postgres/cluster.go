@@ -11,7 +11,9 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 
+	"github.com/flowehr/flowehr/internal/durable"
 	"github.com/flowehr/flowehr/internal/supervise"
 )
 
@@ -61,6 +63,8 @@ func (s *Server) removeStages() error {
 	return nil
 }
 
+// socketDir makes the folder of the socket, which may stand in a folder that everybody can write to. What somebody else
+// put there under its name is refused: who owns the folder could put a server of their own in the place of ours.
 func (s *Server) socketDir() error {
 	if err := os.MkdirAll(filepath.Dir(s.o.SocketDir), 0o711); err != nil {
 		return err
@@ -71,10 +75,19 @@ func (s *Server) socketDir() error {
 	if err := s.account.reaches(s.o.SocketDir); err != nil {
 		return supervise.Permanent(err)
 	}
-	if err := s.account.own(s.o.SocketDir); err != nil {
+	dir, err := os.OpenFile(s.o.SocketDir, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return supervise.Permanent(fmt.Errorf("%w: %s is not a folder that can be opened: %w", ErrSocketTaken, s.o.SocketDir, err))
+	}
+	defer func() { _ = dir.Close() }()
+	info, err := dir.Stat()
+	if err != nil {
 		return err
 	}
-	return os.Chmod(s.o.SocketDir, 0o750)
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Geteuid() && int(st.Uid) != s.account.uid {
+		return supervise.Permanent(fmt.Errorf("%w: %s belongs to user id %d; see who made it, and remove it", ErrSocketTaken, s.o.SocketDir, st.Uid))
+	}
+	return errors.Join(s.account.own(dir), dir.Chmod(0o750))
 }
 
 // initialise runs initdb in a folder beside the data directory and moves it into place when it is complete: a crash at
@@ -94,7 +107,7 @@ func (s *Server) initialise(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(stage) }() // when it was not moved into place
-	if err := s.account.own(stage); err != nil {
+	if err := s.ownFolder(stage); err != nil {
 		return err
 	}
 	locale := "C.UTF-8"
@@ -120,7 +133,16 @@ func (s *Server) initialise(ctx context.Context) error {
 	if err := os.Rename(stage, s.o.DataDir); err != nil {
 		return fmt.Errorf("put data directory in place: %w", err)
 	}
-	return syncDir(parent)
+	return durable.SyncDir(parent)
+}
+
+// ownFolder gives a folder to the account.
+func (s *Server) ownFolder(path string) error {
+	dir, err := os.OpenFile(path, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.account.own(dir), dir.Close())
 }
 
 // configure writes the files that say who may connect. They are written on every start: the user that runs us may have
@@ -132,8 +154,10 @@ func (s *Server) configure() error {
 	}
 	hba := "# Written by flowehr on every start.\n" +
 		"local all " + Superuser + " peer map=flowehr\n" +
+		"local postgres,template1 all reject\n" + // anybody may connect to those by default, and some versions let them make things there
 		"local all all scram-sha-256\n" +
 		"host all " + Superuser + " all reject\n" +
+		"host postgres,template1 all all reject\n" +
 		"hostssl all all 127.0.0.1/32 scram-sha-256\n" +
 		"hostssl all all ::1/128 scram-sha-256\n" +
 		"host all all all reject\n"
@@ -163,19 +187,9 @@ func (s *Server) writeOwned(name string, data []byte) error {
 		return err
 	}
 	_, err = f.Write(data)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+	// By the open file: the name may lead elsewhere by now.
+	if err := errors.Join(err, s.account.own(f), f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	if err := s.account.own(temp); err != nil {
-		return err
-	}
 	return os.Rename(temp, path)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -36,6 +36,7 @@ var (
 	ErrPortTaken      = errors.New("port is taken")
 	ErrDiskFull       = errors.New("disk is full")
 	ErrSocketTooLong  = errors.New("path of the socket is too long")
+	ErrSocketTaken    = errors.New("folder of the socket was made by somebody else")
 	ErrServerTooOld   = errors.New("server is too old")
 	ErrServerNotThere = errors.New("server cannot be reached")
 )
@@ -82,12 +83,16 @@ func New(o Options) (*Server, error) {
 func (s *Server) Name() string { return "postgres" }
 
 // DSN addresses a database of the server on its socket. The superuser (an empty role) needs no password; for any other
-// role the caller sets it in the parsed configuration.
+// role the caller sets it in the parsed configuration. The password is never sent, only proved: what answers on the
+// socket need not be our server. For the superuser no schema of its own name is searched: others may make schemas in a
+// database, and what stood in that one would run as the superuser.
 func (s *Server) DSN(database, role string) string {
+	path := ""
 	if role == "" {
-		role = Superuser
+		role, path = Superuser, " search_path=public"
 	}
-	return fmt.Sprintf("host=%s port=%d user=%s dbname=%s", quoteDSN(s.o.SocketDir), s.o.Port, quoteDSN(role), quoteDSN(database))
+	return fmt.Sprintf("host=%s port=%d user=%s dbname=%s require_auth=none,scram-sha-256%s",
+		quoteDSN(s.o.SocketDir), s.o.Port, quoteDSN(role), quoteDSN(database), path)
 }
 
 func quoteDSN(v string) string {
@@ -207,7 +212,7 @@ func shutDown(p *os.Process, ended <-chan error) error {
 	}{{syscall.SIGINT, 30 * time.Second}, {syscall.SIGQUIT, 5 * time.Second}, {syscall.SIGKILL, 5 * time.Second}} {
 		_ = p.Signal(step.signal) // an error means that it has ended, which the channel tells
 		select {
-		case <-ended:
+		case <-ended: //nolint:errcheck // how it ended stands in its log
 			return nil
 		case <-time.After(step.wait):
 		}

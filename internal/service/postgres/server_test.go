@@ -154,8 +154,11 @@ func TestServerOnTCPWantsTLSAndPassword(t *testing.T) {
 	if err := EnsureRole(t.Context(), conn, Role{Name: "ada@example.org", Password: password}); err != nil {
 		t.Fatal(err)
 	}
+	if err := EnsureDatabase(t.Context(), conn, "own", "ada@example.org"); err != nil {
+		t.Fatal(err)
+	}
 	dial := func(user, password, sslmode string) error {
-		c, err := pgx.ParseConfig(fmt.Sprintf("host=localhost port=%d dbname=postgres sslmode=%s sslrootcert=%s", o.Port, sslmode, s.CertificatePath()))
+		c, err := pgx.ParseConfig(fmt.Sprintf("host=localhost port=%d dbname=own sslmode=%s sslrootcert=%s", o.Port, sslmode, s.CertificatePath()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -369,10 +372,12 @@ func TestServerReplacesForeignPID(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := fmt.Sprintf("%d\n%s\n1\n5432\n", os.Getpid(), o.DataDir)
-	if err := os.WriteFile(filepath.Join(o.DataDir, "postmaster.pid"), []byte(text), 0o600); err != nil {
+	f, err := os.Create(filepath.Join(o.DataDir, "postmaster.pid"))
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.account.own(filepath.Join(o.DataDir, "postmaster.pid")); err != nil {
+	_, err = f.WriteString(text)
+	if err := errors.Join(err, s.account.own(f), f.Close()); err != nil {
 		t.Fatal(err)
 	}
 	start(t, o)

@@ -241,6 +241,8 @@ func (s externalServer) config(database string) (*pgxpool.Config, error) {
 	if database != "" {
 		c.ConnConfig.Database = database
 	}
+	// Nothing that somebody else put into a schema of that server is found by an unqualified name of ours.
+	c.ConnConfig.RuntimeParams["search_path"] = "public"
 	return c, nil
 }
 

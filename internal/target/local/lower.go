@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/flowehr/flowehr"
 	"github.com/flowehr/flowehr/internal/factory"
@@ -220,11 +221,21 @@ func (l *lowering) source(s *flowehr.Source) {
 	needs := []flowehr.Ref{refVault}
 	if made, ok := l.env.Local.Synthetic[s.Name]; ok {
 		spec.Synthetic = &syntheticSpec{made.Patients, made.Seed}
+		if reservedLogin(string(s.Username)) {
+			l.diagnostics = append(l.diagnostics, flowehr.Errorf(s.Pos, "source %q has the user name %s, which FlowEHR itself uses on this machine", s.Name, s.Username).
+				With("Made-up data stands in for it in a database of this machine, with a login of that name. Give the source another user name."))
+		}
 		if s.Kind != flowehr.SourceFolder {
 			needs = append(needs, refControl)
 		}
 	}
 	l.add(flowehr.LayerTransform, kindSource, s.Name, s.Pos, spec, needs...)
+}
+
+// reservedLogin reports whether a role of that name is ours already: a stand-in's login would take its password over.
+func reservedLogin(name string) bool {
+	return slices.Contains([]string{writerRole, developerRole, groupDataScientists, groupStewards, groupApps, groupWriters, groupDevelopers,
+		"flowehr", "postgres", "public", "none"}, name) || strings.HasPrefix(name, "pg_")
 }
 
 func (l *lowering) pipeline(p *flowehr.Pipeline) {

@@ -27,46 +27,69 @@ const (
 	engineSequentialP50 = 5 * time.Millisecond
 )
 
-// BenchmarkEngineThroughput runs 1,000 pipelines with 100 in flight: submitted, run and seen to have ended.
+// BenchmarkEngineThroughput runs 1,000 pipelines with 100 in flight, five times over: submitted, run and seen to have
+// ended. The statements are prepared and the caches warm by then, as they are in a worker that has been up for a second.
 func BenchmarkEngineThroughput(b *testing.B) {
-	store, watch := startEngine(b)
-	const runs, inFlight = 1000, 100
-	best := 0.0
+	store, watch, _ := startEngine(b)
+	watch.runMany(b, store, 300, 100)
+	var rates []float64
 	for b.Loop() {
-		began := time.Now()
-		next := make(chan struct{})
-		var workers sync.WaitGroup
-		for range inFlight {
-			workers.Go(func() {
-				for range next {
-					watch.run(b, store)
-				}
-			})
+		for range 5 {
+			began := time.Now()
+			watch.runMany(b, store, 1000, 100)
+			rates = append(rates, 1000/time.Since(began).Seconds())
 		}
-		for range runs {
-			next <- struct{}{}
-		}
-		close(next)
-		workers.Wait()
-		best = max(best, runs/time.Since(began).Seconds())
 	}
-	b.ReportMetric(best, "runs/s")
-	b.ReportMetric(best/engineRunsPerSecond, "of-limit")
+	slices.Sort(rates)
+	best, median := rates[len(rates)-1], rates[len(rates)/2]
+	b.ReportMetric(best, "best-runs/s")
+	b.ReportMetric(median, "median-runs/s")
+	b.ReportMetric(best/engineRunsPerSecond, "best-of-limit")
+	b.ReportMetric(median/engineRunsPerSecond, "median-of-limit")
 }
 
-// BenchmarkEngineSequential runs pipelines one after another.
+// BenchmarkEngineSequential runs pipelines one after another, in five series of a hundred.
 func BenchmarkEngineSequential(b *testing.B) {
-	store, watch := startEngine(b)
-	var times []time.Duration
+	store, watch, pool := startEngine(b)
+	watch.runMany(b, store, 30, 1)
+	var p50s []time.Duration
 	for b.Loop() {
+		for range 5 {
+			times := make([]time.Duration, 100)
+			for i := range times {
+				began := time.Now()
+				watch.run(b, store)
+				times[i] = time.Since(began)
+			}
+			slices.Sort(times)
+			p50s = append(p50s, times[len(times)/2])
+		}
+	}
+	slices.Sort(p50s)
+	best, median := p50s[0], p50s[len(p50s)/2]
+	b.ReportMetric(float64(best.Microseconds())/1000, "best-p50-ms")
+	b.ReportMetric(float64(median.Microseconds())/1000, "median-p50-ms")
+	b.ReportMetric(commitTime(b, pool), "commit-p50-ms") // a run is five durable commits one after another
+	b.ReportMetric(float64(engineSequentialP50)/float64(best), "best-of-limit")
+	b.ReportMetric(float64(engineSequentialP50)/float64(median), "median-of-limit")
+}
+
+// commitTime is what one durable commit takes on this machine at this time, in milliseconds.
+func commitTime(b *testing.B, pool *pgxpool.Pool) float64 {
+	ctx := context.Background()
+	if _, err := pool.Exec(ctx, "create table if not exists commits (at timestamptz)"); err != nil {
+		b.Fatal(err)
+	}
+	times := make([]time.Duration, 100)
+	for i := range times {
 		began := time.Now()
-		watch.run(b, store)
-		times = append(times, time.Since(began))
+		if _, err := pool.Exec(ctx, "insert into commits values (now())"); err != nil {
+			b.Fatal(err)
+		}
+		times[i] = time.Since(began)
 	}
 	slices.Sort(times)
-	p50 := times[len(times)/2]
-	b.ReportMetric(float64(p50.Microseconds())/1000, "p50-ms")
-	b.ReportMetric(float64(engineSequentialP50)/float64(p50), "of-limit")
+	return float64(times[len(times)/2].Microseconds()) / 1000
 }
 
 // ends tells who waits for a run that it has ended.
@@ -74,6 +97,24 @@ type ends struct {
 	mu      sync.Mutex
 	waiting map[string]chan struct{}
 	early   map[string]bool
+}
+
+// runMany runs n pipelines, so many of them at once.
+func (e *ends) runMany(b *testing.B, store *engine.Store, n, inFlight int) {
+	next := make(chan struct{})
+	var workers sync.WaitGroup
+	for range inFlight {
+		workers.Go(func() {
+			for range next {
+				e.run(b, store)
+			}
+		})
+	}
+	for range n {
+		next <- struct{}{}
+	}
+	close(next)
+	workers.Wait()
 }
 
 func (e *ends) run(b *testing.B, store *engine.Store) {
@@ -114,7 +155,7 @@ const threeActivities = `{"name":"three","properties":{"activities":[
 	{"name":"B","type":"Noop","typeProperties":{},"dependsOn":[{"activity":"A","dependencyConditions":["Succeeded"]}]},
 	{"name":"C","type":"Noop","typeProperties":{},"dependsOn":[{"activity":"B","dependencyConditions":["Succeeded"]}]}]}}`
 
-func startEngine(b *testing.B) (*engine.Store, *ends) {
+func startEngine(b *testing.B) (*engine.Store, *ends, *pgxpool.Pool) {
 	b.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	config, err := pgxpool.ParseConfig(postgres(b))
@@ -151,7 +192,7 @@ func startEngine(b *testing.B) (*engine.Store, *ends) {
 	if _, err := e.Store().Register(ctx, factory.Bundle{Pipeline: p}, "bench"); err != nil {
 		b.Fatal(err)
 	}
-	return e.Store(), watch
+	return e.Store(), watch, pool
 }
 
 // postgres returns the DSN of an empty database: of the server that FLOWEHR_TEST_DSN names, else of one started here,

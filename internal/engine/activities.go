@@ -37,6 +37,7 @@ type ActivityRun struct {
 	Branch   string       // taken by IfCondition ("true", "false") or Switch (the case's value, "default")
 	Items    int          // of a ForEach
 	Passes   int          // of an Until, finished ones
+	Trace    []TraceStep  // its expressions and what they came to, at most some dozens
 }
 
 // AttemptRun is one attempt at an activity instance.
@@ -192,6 +193,9 @@ func (a *ActivityRun) apply(e eventRow) error {
 		a.User = o
 		faults = append(faults, err)
 	}
+	if d.Trace != nil {
+		a.Trace = mergeTrace(a.Trace, d.Trace)
+	}
 	a.applyKind(e, &at)
 	return errors.Join(faults...)
 }
@@ -207,7 +211,8 @@ func (a *ActivityRun) applyKind(e eventRow, at *time.Time) {
 		if d.Branch != nil {
 			a.Branch = shownBranch(*d.Branch)
 		}
-		if d.Items != nil {
+		a.Items = cmp.Or(d.Count, a.Items)
+		if d.Items != nil && !d.Secret {
 			var items []json.RawMessage
 			if json.Unmarshal(d.Items, &items) == nil {
 				a.Items = len(items)

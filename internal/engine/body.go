@@ -16,13 +16,14 @@ import (
 // frame is one pass through the activities of a pipeline or of a container. Expressions see the frame they stand in and
 // the ones around it.
 type frame struct {
-	run     *run
-	ctx     context.Context // ends with the run, and with the time-out of an Until around
-	parent  *frame
-	prefix  string // path of the container with the number of the pass
-	item    expr.Value
-	hasItem bool
-	fresh   bool // what an earlier run did here may not be reused
+	run        *run
+	ctx        context.Context // ends with the run, and with the time-out of an Until around
+	parent     *frame
+	prefix     string // path of the container with the number of the pass
+	item       expr.Value
+	hasItem    bool
+	secretItem bool // item came of a secure output
+	fresh      bool // what an earlier run did here may not be reused
 
 	mu   sync.Mutex
 	done map[string]*outcome
@@ -30,7 +31,8 @@ type frame struct {
 
 // inner makes the frame of a pass through a container's body.
 func (f *frame) inner(prefix string) *frame {
-	return &frame{run: f.run, ctx: f.ctx, parent: f, prefix: prefix, item: f.item, hasItem: f.hasItem, fresh: f.fresh}
+	return &frame{run: f.run, ctx: f.ctx, parent: f, prefix: prefix, item: f.item, hasItem: f.hasItem, secretItem: f.secretItem,
+		fresh: f.fresh}
 }
 
 // outcome is how an activity instance ended. A nil status in a result means that the run was cut off.
@@ -148,7 +150,7 @@ func (r *run) activity(f *frame, a *factory.Activity) *outcome {
 func (r *run) skip(f *frame, a *factory.Activity) *outcome {
 	path := f.prefix + "/" + a.Name
 	if in := r.past.instances[path]; in == nil || in.status != string(factory.Skipped) {
-		r.write(path, evSkipped, 0, facts{Name: a.Name, Type: a.Type}, false)
+		r.note(path, evSkipped, 0, facts{Name: a.Name, Type: a.Type})
 	}
 	return &outcome{activity: a, path: path, status: factory.Skipped}
 }
@@ -162,6 +164,7 @@ type instanceRun struct {
 	past  *instance
 	begun time.Time
 	user  *expr.Object
+	trace tracer
 }
 
 // control returns how the engine runs an activity type itself, or nil for a type that has to be handed to it.
@@ -216,7 +219,7 @@ func (in *instanceRun) inactive() *outcome {
 	if status == "" {
 		status = factory.Succeeded
 	}
-	in.write(in.path, string(status), 0, facts{Name: in.a.Name, Type: in.a.Type, Inactive: true}, false)
+	in.note(in.path, string(status), 0, facts{Name: in.a.Name, Type: in.a.Type, Inactive: true})
 	return &outcome{activity: in.a, path: in.path, status: status, inactive: true}
 }
 
@@ -231,7 +234,7 @@ func (in *instanceRun) begin() *Failure {
 	}
 	in.user = expr.NewObject()
 	for _, p := range in.a.UserProperties {
-		v, err := in.evaluate(in.frame, p.Value)
+		v, err := in.evaluateProperty(in.frame, "userProperties."+p.Name, p.Value)
 		if err != nil {
 			return in.invalid(err)
 		}
@@ -242,7 +245,8 @@ func (in *instanceRun) begin() *Failure {
 
 // facts begins what an event of this instance says.
 func (in *instanceRun) facts() facts {
-	return facts{Name: in.a.Name, Type: in.a.Type, User: in.user, SecureInput: in.a.Policy.SecureInput, SecureOutput: in.a.Policy.SecureOutput}
+	return facts{Name: in.a.Name, Type: in.a.Type, User: in.user, SecureInput: in.a.Policy.SecureInput, SecureOutput: in.a.Policy.SecureOutput,
+		Trace: in.trace.take()}
 }
 
 // succeed records the end of the instance. What follows it will wait for the record, nothing needs to here.
@@ -250,7 +254,8 @@ func (in *instanceRun) succeed(attempt int, output expr.Value, f facts) *outcome
 	if output != nil {
 		f.Output, f.hasOutput = output, true
 	}
-	in.write(in.path, evSucceeded, attempt, f, false)
+	f.Trace = append(f.Trace, in.trace.take()...)
+	in.note(in.path, evSucceeded, attempt, f)
 	return in.ended(factory.Succeeded, output, nil)
 }
 
@@ -259,7 +264,8 @@ func (in *instanceRun) failWith(attempt int, failure *Failure, output expr.Value
 	if output != nil {
 		f.Output, f.hasOutput = output, true
 	}
-	in.write(in.path, evFailed, attempt, f, false)
+	f.Trace = append(f.Trace, in.trace.take()...)
+	in.note(in.path, evFailed, attempt, f)
 	return in.ended(factory.Failed, output, failure)
 }
 
@@ -268,10 +274,10 @@ func (in *instanceRun) cut(attempt int) *outcome {
 	cause := context.Cause(in.frame.ctx)
 	switch {
 	case errors.Is(cause, errCancelled), errors.Is(cause, errTooLong):
-		in.write(in.path, evCancelled, attempt, in.facts(), false)
+		in.note(in.path, evCancelled, attempt, in.facts())
 		return in.ended(factory.Cancelled, nil, &Failure{Code: "Cancelled", Message: "The activity was cancelled.", Type: userError, Target: in.a.Name})
 	case errors.Is(cause, errStopping) && attempt > 0:
-		in.write(in.path, evInterrupted, attempt, facts{}, false)
+		in.note(in.path, evInterrupted, attempt, facts{})
 	}
 	return &outcome{activity: in.a, path: in.path}
 }

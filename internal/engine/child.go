@@ -52,7 +52,7 @@ func (in *instanceRun) executePipeline() *outcome {
 		}
 		f := in.facts()
 		f.Input, f.hasInput, f.Child = values, true, id
-		if in.write(in.path, evEntered, 0, f, true) != nil {
+		if in.write(in.path, evEntered, 0, f) != nil {
 			return &outcome{activity: in.a, path: in.path}
 		}
 		if failure := in.submitChild(n); failure != nil {
@@ -113,13 +113,26 @@ func (in *instanceRun) newChild(id, name string, values *expr.Object) (newRunRow
 	}
 	n.id, n.group, n.parent, n.parentPath, n.parentName, n.depth = id, in.group, in.id, in.path, in.pipeline, in.depth+1
 	if in.resumedFrom != "" && !in.frame.fresh {
-		err := in.Pool.QueryRow(in.frame.ctx, `select id::text from engine.run where id = $1 and status in ('Failed', 'Cancelled') and pipeline = $2`,
-			activityID(in.resumedFrom, in.path), name).Scan(&n.resumedFrom)
-		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		former, err := in.formerChild(name)
+		if err != nil {
 			return newRunRow{}, err
 		}
+		n.resumedFrom = former
 	}
 	return n, nil
+}
+
+// formerChild is the child run of the resumed run that may be carried on, or empty.
+func (in *instanceRun) formerChild(pipeline string) (id string, err error) {
+	found, err := in.store.queryRuns(in.frame.ctx, "where r.id = $1 and r.status in ('Failed', 'Cancelled') and r.pipeline = $2",
+		activityID(in.resumedFrom, in.path), pipeline)
+	switch {
+	case err != nil || len(found) == 0:
+		return "", err
+	case !found[0].Resumable():
+		return "", refuse("the run %s of the child pipeline cannot be carried on: what that takes was deleted", found[0].ID)
+	}
+	return found[0].ID, nil
 }
 
 // submitChild inserts the child's row, for as long as the database is away.

@@ -21,13 +21,15 @@ type claimed struct {
 }
 
 // claimOpen takes runs that need no room in their pipeline: new ones without a limit, and those whose worker is gone.
-const claimOpen = `with c as (select id from engine.run
-		where (status = 'Queued' and concurrency = 0 and (depth > 0 or $3)) or (owner is null and status in ('InProgress', 'Canceling'))
-		order by ordinal limit $2 for update skip locked)` + claimTail
+const claimOpen = `with ` + lightly + `,
+	lone as (select id from engine.run where owner is null and status in ('InProgress', 'Canceling') limit $2 for update skip locked),
+	new as (select id from engine.run where status = 'Queued' and concurrency = 0 and (depth > 0 or $3)
+		order by ordinal limit $2 - (select count(*) from lone) for update skip locked),
+	c as (select id from lone union all select id from new)` + claimTail
 
 // claimQueued takes runs of pipelines with limited concurrency, first in, first out. It runs under a lock, since two
 // workers must not both see the last free place.
-const claimQueued = `with busy as (select pipeline, count(*) n from engine.run
+const claimQueued = `with ` + lightly + `, busy as (select pipeline, count(*) n from engine.run
 		where concurrency > 0 and status in ('InProgress', 'Canceling') group by pipeline),
 	q as (select id, pipeline, ordinal, concurrency, depth, row_number() over (partition by pipeline order by ordinal) place
 		from engine.run where status = 'Queued' and concurrency > 0),
@@ -35,11 +37,15 @@ const claimQueued = `with busy as (select pipeline, count(*) n from engine.run
 			where q.place <= q.concurrency - coalesce(busy.n, 0) and (q.depth > 0 or $3) order by q.ordinal limit $2)
 		for update skip locked)` + claimTail
 
+// lightly lets a transaction commit without waiting for the disk. A claim may: the log of the database has one order, so
+// whatever the claim leads to is durable only when the claim is, and a claim that a crash undid leaves nothing behind.
+const lightly = `lightly as materialized (select set_config('synchronous_commit', 'off', true))`
+
 const claimTail = ` update engine.run r set owner = $1, epoch = epoch + 1, started_at = coalesce(started_at, $4),
 		status = case when status = 'Queued' then 'InProgress' else status end
-	from c where r.id = c.id
+	from c cross join lightly where r.id = c.id
 	returning r.id::text, r.pipeline, r.project, r.by, r.invoked, r.trigger_name, r.version, r.epoch, r.depth, r.concurrency, r.status,
-		r.parameters, r.trigger_time, r.group_id::text, coalesce(r.parent::text, ''), r.parent_name, coalesce(r.resumed_from::text, '')`
+		coalesce(r.parameters, r.shown), r.trigger_time, r.group_id::text, coalesce(r.parent::text, ''), r.parent_name, coalesce(r.resumed_from::text, '')`
 
 // claim takes runs and starts them. Runs that another run waits for are taken even when there is no room: without them
 // nothing might ever end.
@@ -51,7 +57,7 @@ func (s *session) claim(ctx, running context.Context) error {
 			limit = 16 // children only
 		}
 		s.full.Store(true) // a run that ends from here on wakes us
-		list, err := scanClaims(s.Pool.Query(ctx, claimOpen, s.worker, limit, room > 0, s.Now()))
+		list, err := scanClaims(s.quick.Query(ctx, claimOpen, s.worker, limit, room > 0, s.Now()))
 		if err != nil {
 			return err
 		}

@@ -41,7 +41,7 @@ func (in *instanceRun) only() []factory.Activity {
 // property evaluates one of the typeProperties.
 func (in *instanceRun) property(key string) (expr.Value, error) {
 	v, _ := in.a.Properties.Lookup(key)
-	return in.evaluate(in.frame, v)
+	return in.evaluateProperty(in.frame, key, v)
 }
 
 // innerFailed is the failure of a container whose body failed.
@@ -54,7 +54,7 @@ func (in *instanceRun) forEach() *outcome {
 	if failure := in.begin(); failure != nil {
 		return in.failWith(0, failure, nil, in.facts())
 	}
-	items, failure := in.items()
+	items, secret, failure := in.items()
 	if failure != nil {
 		return in.failWith(0, failure, nil, in.facts())
 	}
@@ -68,7 +68,7 @@ func (in *instanceRun) forEach() *outcome {
 	var first *Failure
 	iterate := func(i int) {
 		f := in.frame.inner(fmt.Sprintf("%s[%d]", in.path, i))
-		f.item, f.hasItem = items[i], true
+		f.item, f.hasItem, f.secretItem = items[i], true, secret
 		f.fresh = f.fresh || (in.resumedFrom != "" && (i >= len(former) || !expr.Equal(former[i], items[i])))
 		v, inner := in.body(f, in.only())
 		mu.Lock()
@@ -117,39 +117,41 @@ func eachIndex(ctx context.Context, n, width int, do func(int)) {
 	workers.Wait()
 }
 
-// items evaluates the items of a ForEach, or takes those that it was entered with.
-func (in *instanceRun) items() ([]expr.Value, *Failure) {
+// items evaluates the items of a ForEach, or takes those that it was entered with. secret says that they came of a secure
+// output.
+func (in *instanceRun) items() (list []expr.Value, secret bool, failure *Failure) {
 	if in.past.entered != nil {
 		v, err := decodeValue(in.past.entered.Items)
 		if err != nil {
-			return nil, in.invalid(err)
+			return nil, false, in.invalid(err)
 		}
 		list, _ := v.([]expr.Value)
-		return list, nil
+		return list, in.past.entered.Secret, nil
 	}
 	v, err := in.property("items")
 	if err != nil {
-		return nil, in.invalid(err)
+		return nil, false, in.invalid(err)
 	}
 	list, ok := v.([]expr.Value)
 	if !ok {
 		kind := expr.TypeName(v)
 		if kind == "String" {
-			return nil, in.userFailure(expr.CodeInvalidTemplate, "The items of a ForEach must be an array. The provided value is of type 'String'.")
+			return nil, false, in.userFailure(expr.CodeInvalidTemplate, "The items of a ForEach must be an array. The provided value is of type 'String'.")
 		}
-		return nil, in.userFailure(expr.CodeInvalidTemplate,
+		return nil, false, in.userFailure(expr.CodeInvalidTemplate,
 			"The function 'length' expects its parameter to be an array or a string. The provided value is of type '%s'.", kind)
 	}
 	if len(list) > maxItems {
-		return nil, in.userFailure(expr.CodeInvalidTemplate, "A ForEach has at most %d items, not %d.", maxItems, len(list))
+		return nil, false, in.userFailure(expr.CodeInvalidTemplate, "A ForEach has at most %d items, not %d.", maxItems, len(list))
 	}
 	f := in.facts()
 	f.Items = list
 	if list == nil {
 		f.Items = []expr.Value{}
 	}
-	in.write(in.path, evEntered, 0, f, false)
-	return list, nil
+	f.SecretItems = in.trace.tainted
+	in.note(in.path, evEntered, 0, f)
+	return list, in.trace.tainted, nil
 }
 
 // formerItems are the items that the loop had in the run that this one resumes.
@@ -180,7 +182,7 @@ func (in *instanceRun) width() (int, error) {
 	if raw == nil {
 		return defaultBatch, nil
 	}
-	n, err := in.number(raw)
+	n, err := in.number("batchCount", raw)
 	if err != nil {
 		return 0, fmt.Errorf("batchCount: %w", err)
 	}
@@ -268,7 +270,7 @@ func (in *instanceRun) choose(decide func() (string, *Failure), body func(choice
 		}
 		f := in.facts()
 		f.Branch = &choice
-		in.write(in.path, evEntered, 0, f, false)
+		in.note(in.path, evEntered, 0, f)
 	}
 	acts, suffix := body(choice)
 	v, inner := in.body(in.frame.inner(in.path+suffix), acts)
@@ -306,7 +308,7 @@ func (in *instanceRun) until() *outcome {
 			return in.failWith(0, in.userFailure("ActivityTimeout", "The Until '%s' did not end within its time-out.", in.a.Name), nil, facts{})
 		}
 		raw, _ := in.a.Properties.Lookup("expression")
-		value, err := in.evaluate(f, raw)
+		value, err := in.evaluateProperty(f, "expression", raw)
 		if err != nil {
 			return in.failWith(0, in.invalid(err), nil, facts{})
 		}
@@ -315,11 +317,11 @@ func (in *instanceRun) until() *outcome {
 			return in.failWith(0, in.userFailure(expr.CodeInvalidTemplate,
 				"The expression of an Until must be of type 'Boolean'. The provided value is of type '%s'.", expr.TypeName(value)), nil, facts{})
 		}
-		end := facts{Pass: pass, Last: last, Status: string(v.Status)}
+		end := facts{Pass: pass, Last: last, Status: string(v.Status), Trace: in.trace.take()}
 		if v.Status == factory.Failed {
 			end.Failure = in.innerFailed(v.Cause, inner)
 		}
-		in.write(in.path, evPass, 0, end, false)
+		in.note(in.path, evPass, 0, end)
 		if last {
 			return in.lastPass(eventData{Status: end.Status, Error: end.Failure})
 		}
@@ -342,13 +344,13 @@ func (in *instanceRun) deadline() (time.Time, error) {
 	limit := defaultTimeout
 	if raw, _ := in.a.Properties.Lookup("timeout"); raw != nil {
 		var err error
-		if limit, err = in.timespan(raw); err != nil {
+		if limit, err = in.timespan("timeout", raw); err != nil {
 			return time.Time{}, fmt.Errorf("timeout: %w", err)
 		}
 	}
 	deadline := in.begun.Add(limit)
 	f := in.facts()
 	f.Until = &deadline
-	in.write(in.path, evEntered, 0, f, false)
+	in.note(in.path, evEntered, 0, f)
 	return deadline, nil
 }

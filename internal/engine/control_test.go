@@ -2,9 +2,9 @@ package engine
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -200,24 +200,74 @@ func TestFailTexts(t *testing.T) {
 	}
 }
 
-func TestStartRefuses(t *testing.T) {
+// TestValueCases runs the cases of the shared material that are one activity and a list of values.
+func TestValueCases(t *testing.T) {
 	w := newWorld(t, nil)
-	w.register("P", `{"parameters":{"n":{"type":"Int"}},"activities":[]}`)
-	for _, c := range []struct{ name, pipeline, parameters, want string }{
-		{"unknown pipeline", "Q", `{}`, "pipeline Q: not found"},
-		{"missing", "P", `{}`, `parameter "n" has no value`},
-		{"unknown", "P", `{"n":1,"m":1}`, `has no parameter "m"`},
-		{"wrong type", "P", `{"n":"x"}`, `parameter "n": a value of type String cannot be used as Int`},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			o, _ := decodeObject([]byte(c.parameters))
-			_, err := w.store.Start(context.Background(), StartRequest{Pipeline: c.pipeline, Parameters: o, By: "x"})
-			if err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("got %v, want %s", err, c.want)
+	lines := bufio.NewScanner(dataFile(t, "adf/pipeline_cases.jsonl"))
+	lines.Buffer(nil, 1<<20)
+	ran := map[string]int{}
+	for lines.Scan() {
+		var c struct {
+			ID     string
+			Script struct {
+				Values []json.RawMessage
+				Cases  [][]json.RawMessage
 			}
-		})
+		}
+		if json.Unmarshal(lines.Bytes(), &c) != nil {
+			continue
+		}
+		check := func(value json.RawMessage, activity, status, output string) {
+			ran[c.ID]++
+			name := fmt.Sprintf("%s-%d", c.ID, ran[c.ID])
+			t.Run(name+" "+string(value), func(t *testing.T) {
+				w := &world{t: t, pool: w.pool, store: w.store}
+				quoted := "@json('" + strings.ReplaceAll(string(value), "'", "''") + "')"
+				w.register(name, `{"variables":{"l":{"type":"Array","defaultValue":`+arrayOr(value)+`}},"activities":[`+
+					strings.ReplaceAll(activity, "VALUE", strings.Trim(quote(quoted), `"`))+`]}`)
+				acts := w.activities(w.end(w.begin(name, "")).ID)
+				if a := acts["/X"]; a.Status != status || (output != "" && encode(a.Output) != output) {
+					t.Errorf("got %s %s, want %s %s", a.Status, encode(a.Output), status, output)
+				}
+			})
+		}
+		for _, pair := range c.Script.Cases {
+			switch c.ID {
+			case "P035":
+				check(pair[0], `{"name":"F","type":"Filter","typeProperties":{"items":"VALUE","condition":"@lessOrEquals(item(), 3)"}},
+					{"name":"X","type":"Echo","dependsOn":[{"activity":"F","dependencyConditions":["Succeeded"]}],"typeProperties":{"v":"@activity('F').output.value"}}`,
+					"Succeeded", `{"v":`+compact(pair[1])+`}`)
+			case "P039":
+				check(pair[0], `{"name":"A","type":"AppendVariable","typeProperties":{"variableName":"l","value":`+string(pair[1])+`}},
+					{"name":"X","type":"Echo","dependsOn":[{"activity":"A","dependencyConditions":["Succeeded"]}],"typeProperties":{"v":"@variables('l')"}}`,
+					"Succeeded", `{"v":`+compact(pair[2])+`}`)
+			}
+		}
+		for _, value := range c.Script.Values {
+			switch c.ID {
+			case "P036":
+				check(value, `{"name":"X","type":"Filter","typeProperties":{"items":"VALUE","condition":"@true"}}`, "Failed", "")
+			case "P037":
+				check(value, `{"name":"X","type":"Until","typeProperties":{"expression":"VALUE","activities":[]}}`, "Failed", "")
+			}
+		}
 	}
-	if _, err := w.store.Run(context.Background(), "00000000-0000-4000-8000-000000000000"); !errors.Is(err, ErrNotFound) {
-		t.Errorf("got %v, want ErrNotFound", err)
+	if got := fmt.Sprint(ran); got != "map[P035:6 P036:6 P037:6 P039:3]" {
+		t.Errorf("ran %s", got)
 	}
+}
+
+func arrayOr(value json.RawMessage) string {
+	if strings.HasPrefix(string(value), "[") {
+		return string(value)
+	}
+	return "[]"
+}
+
+func compact(value json.RawMessage) string {
+	var b bytes.Buffer
+	if err := json.Compact(&b, value); err != nil {
+		return err.Error()
+	}
+	return b.String()
 }

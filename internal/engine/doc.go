@@ -15,6 +15,9 @@
 //     replaced writes nothing more and leaves the run alone in silence.
 //   - A decision that time could change (the items of a loop, the branch taken, whether a loop goes round again) is an
 //     event, and is read back instead of being taken twice.
+//   - What nobody may see is masked in everything that is read. The values themselves are kept only for as long as a run
+//     may need them: until it or one that resumes it succeeds, or Options.KeepSecrets has passed.
+//   - The log of a run is complete when its end can be seen.
 //
 // Activities are called at least once: an attempt whose end was not recorded is made again.
 package engine

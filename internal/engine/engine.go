@@ -26,6 +26,11 @@ type Options struct {
 	Grace         time.Duration      // how late a schedule may fire, 1 h
 	Ended         func(runID string) // called when this worker has ended a run, durably; must return soon; may be nil
 	Lease         time.Duration      // a worker that is silent for so long is replaced, 15 s
+
+	// KeepSecrets is how long the secure values of a run that did not succeed are kept for resuming it, 7 days. They go
+	// earlier when a resumed run succeeds. Keep is how long the activities, variables, logs and tables of a run, and the
+	// fires of triggers, are kept, 90 days; what Store.Run returns of a run stays.
+	KeepSecrets, Keep time.Duration
 }
 
 // Engine is a worker. Run may be called once.
@@ -68,6 +73,12 @@ func New(o Options) *Engine {
 	}
 	if o.Lease <= 0 {
 		o.Lease = 15 * time.Second
+	}
+	if o.KeepSecrets <= 0 {
+		o.KeepSecrets = 7 * 24 * time.Hour
+	}
+	if o.Keep <= 0 {
+		o.Keep = 90 * 24 * time.Hour
 	}
 	e := &Engine{Options: o, store: NewStore(o.Pool, o.Audit, o.Now), slots: make(chan struct{}, o.MaxActivities), wake: make(chan struct{}, 1)}
 	e.store.wake = e.poke

@@ -33,8 +33,11 @@ type eventData struct {
 	User     json.RawMessage `json:"user,omitempty"` // user properties
 	Rows     int64           `json:"rows,omitempty"`
 	Inactive bool            `json:"inactive,omitempty"`
+	Trace    []TraceStep     `json:"trace,omitempty"`
 
 	Items  json.RawMessage `json:"items,omitempty"`  // ForEach
+	Secret bool            `json:"secret,omitempty"` // nobody may see Items
+	Count  int             `json:"count,omitempty"`  // of secret Items
 	Branch *string         `json:"branch,omitempty"` // If, Switch; null in "taken none"
 	Child  string          `json:"child,omitempty"`  // ExecutePipeline: run id
 	Pass   int             `json:"pass,omitempty"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -51,21 +52,26 @@ const (
 	flushEvery = 150 * time.Millisecond
 )
 
-// logWriter collects lines and progress and writes them a few times a second. It is at most that far behind.
+// logWriter collects lines and progress and writes them a few times a second. It is at most that far behind, and not at
+// all when a run has ended.
 type logWriter struct {
-	pool *pgxpool.Pool
-	log  *slog.Logger
-	done chan struct{}
-	end  chan struct{}
+	pool  *pgxpool.Pool
+	log   *slog.Logger
+	hurry chan struct{} // somebody waits for a flush
+	end   chan struct{} // closed when nothing more comes
+	done  chan struct{} // closed when nothing more is written
 
-	mu       sync.Mutex
-	lines    [][]any // rows of engine.log
-	dropped  int
-	progress map[[2]string]int64
+	mu        sync.Mutex
+	lines     [][]any // rows of engine.log
+	dropped   int
+	progress  map[[2]string]int64
+	unwritten map[string]int  // lines by run, of those gathered and those on their way
+	settled   []chan struct{} // told when what has been gathered so far is written
 }
 
 func newLogWriter(pool *pgxpool.Pool, log *slog.Logger) *logWriter {
-	return &logWriter{pool: pool, log: log, progress: map[[2]string]int64{}, done: make(chan struct{}), end: make(chan struct{})}
+	return &logWriter{pool: pool, log: log, progress: map[[2]string]int64{}, unwritten: map[string]int{},
+		hurry: make(chan struct{}, 1), done: make(chan struct{}), end: make(chan struct{})}
 }
 
 func (w *logWriter) start(ctx context.Context) {
@@ -76,6 +82,8 @@ func (w *logWriter) start(ctx context.Context) {
 		for {
 			select {
 			case <-tick.C:
+				w.flush(ctx)
+			case <-w.hurry:
 				w.flush(ctx)
 			case <-w.end:
 				for range 3 {
@@ -95,31 +103,77 @@ func (w *logWriter) close() {
 	<-w.done
 }
 
+// settle returns when the lines of a run are written, for as long as that takes; or when ctx or the writer has ended.
+func (w *logWriter) settle(ctx context.Context, runID string) {
+	for {
+		w.mu.Lock()
+		if w.unwritten[runID] == 0 {
+			w.mu.Unlock()
+			return
+		}
+		written := make(chan struct{})
+		w.settled = append(w.settled, written)
+		w.mu.Unlock()
+		select {
+		case w.hurry <- struct{}{}:
+		default:
+		}
+		select {
+		case <-written:
+		case <-w.done:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // flush writes what has gathered. Lines that could not be written are kept for the next time; ok is false then.
 func (w *logWriter) flush(ctx context.Context) (ok bool) {
 	w.mu.Lock()
-	lines, dropped, progress := w.lines, w.dropped, w.progress
-	w.lines, w.dropped = nil, 0
+	lines, dropped, progress, settled := w.lines, w.dropped, w.progress, w.settled
+	w.lines, w.dropped, w.settled = nil, 0, nil
 	if len(progress) > 0 {
 		w.progress = map[[2]string]int64{}
 	}
 	w.mu.Unlock()
 	if len(lines) > 0 {
-		if dropped > 0 {
-			last := lines[len(lines)-1]
-			lines = append(lines, []any{last[0], last[1], last[2], last[3], fmt.Sprintf("(%d lines came too fast and were dropped)", dropped)})
-		}
-		_, err := w.pool.CopyFrom(ctx, pgx.Identifier{"engine", "log"}, []string{"run_id", "path", "attempt", "at", "line"}, pgx.CopyFromRows(lines))
-		if err != nil {
+		if err := w.copy(ctx, lines, dropped); err != nil {
 			w.log.Warn("log lines not written", "lines", len(lines), "error", err)
 			w.mu.Lock()
-			w.lines = append(lines, w.lines...)
+			w.lines, w.dropped, w.settled = append(lines, w.lines...), w.dropped+dropped, append(settled, w.settled...)
 			w.mu.Unlock()
 			return false
 		}
+		w.mu.Lock()
+		for _, line := range lines {
+			id := line[0].(string)
+			if w.unwritten[id]--; w.unwritten[id] == 0 {
+				delete(w.unwritten, id)
+			}
+		}
+		w.mu.Unlock()
 	}
+	for _, c := range settled {
+		close(c)
+	}
+	w.writeProgress(ctx, progress)
+	return true
+}
+
+func (w *logWriter) copy(ctx context.Context, lines [][]any, dropped int) error {
+	rows := slices.Clip(lines)
+	if dropped > 0 {
+		last := lines[len(lines)-1]
+		rows = append(rows, []any{last[0], last[1], last[2], last[3], fmt.Sprintf("(%d lines came too fast and were dropped)", dropped)})
+	}
+	_, err := w.pool.CopyFrom(ctx, pgx.Identifier{"engine", "log"}, []string{"run_id", "path", "attempt", "at", "line"}, pgx.CopyFromRows(rows))
+	return err
+}
+
+func (w *logWriter) writeProgress(ctx context.Context, progress map[[2]string]int64) {
 	if len(progress) == 0 {
-		return true
+		return
 	}
 	batch := &pgx.Batch{}
 	for key, rows := range progress {
@@ -130,7 +184,6 @@ func (w *logWriter) flush(ctx context.Context) (ok bool) {
 	if err := w.pool.SendBatch(ctx, batch).Close(); err != nil {
 		w.log.Warn("progress lost", "error", err)
 	}
-	return true
 }
 
 // attemptLog is the log of one attempt.
@@ -162,6 +215,7 @@ func (l attemptLog) printf(format string, args ...any) {
 			line = strings.ToValidUTF8(line[:maxLine], "") + " …"
 		}
 		l.lines = append(l.lines, []any{l.run, l.path, int32(l.attempt), now, line})
+		l.unwritten[l.run]++
 	}
 }
 

@@ -7,7 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/flowehr/flowehr/internal/factory"
 	"github.com/flowehr/flowehr/internal/factory/expr"
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -37,10 +39,18 @@ type RunInfo struct {
 	Message     string   // why it failed, in the words of the service
 	Why         string   // one sentence about the outcome
 	Evaluated   []string // activities that decided the outcome
+
+	SecretsDeleted *time.Time // since then it cannot be resumed, having had secure values
+	DetailsDeleted *time.Time // since then it has no activities, variables and logs, and cannot be resumed
 }
 
 // Done reports whether the run has ended.
 func (r RunInfo) Done() bool { return r.Ended != nil }
+
+// Resumable reports whether Resume would take the run.
+func (r RunInfo) Resumable() bool {
+	return (r.Status == string(factory.Failed) || r.Status == string(factory.Cancelled)) && r.SecretsDeleted == nil && r.DetailsDeleted == nil
+}
 
 // Filter selects runs. The zero Filter selects all.
 type Filter struct {
@@ -61,7 +71,8 @@ type Filter struct {
 
 const runColumns = `r.id::text, r.pipeline, r.version, coalesce(v.digest, ''), r.project, r.status, r.by, r.invoked, r.trigger_name,
 	r.trigger_time, r.group_id::text, coalesce(r.parent::text, ''), r.parent_path, coalesce(r.resumed_from::text, ''), r.cancelled_by,
-	r.shown, r.dimensions, r.return_value, r.queued_at, r.started_at, r.ended_at, r.message, r.why, r.evaluated`
+	r.shown, r.dimensions, r.return_value, r.queued_at, r.started_at, r.ended_at, r.message, r.why, r.evaluated,
+	r.secrets_deleted_at, r.details_deleted_at`
 
 // Runs lists runs, newest first.
 func (s *Store) Runs(ctx context.Context, f Filter) ([]RunInfo, error) {
@@ -149,7 +160,8 @@ func scanRun(row pgx.CollectableRow) (r RunInfo, err error) {
 	var shown, dimensions, returned []byte
 	if err := row.Scan(&r.ID, &r.Pipeline, &r.Version, &r.Digest, &r.Project, &r.Status, &r.By, &r.Invoked, &r.Trigger,
 		&r.TriggerTime, &r.GroupID, &r.Parent, &r.ParentPath, &r.ResumedFrom, &r.CancelledBy,
-		&shown, &dimensions, &returned, &r.Queued, &r.Started, &r.Ended, &r.Message, &r.Why, &r.Evaluated); err != nil {
+		&shown, &dimensions, &returned, &r.Queued, &r.Started, &r.Ended, &r.Message, &r.Why, &r.Evaluated,
+		&r.SecretsDeleted, &r.DetailsDeleted); err != nil {
 		return r, err
 	}
 	var faults [3]error
@@ -202,4 +214,34 @@ func (s *Store) TableUses(ctx context.Context, table string, limit int) ([]Table
 		return nil, fmt.Errorf("read uses of %s: %w", table, err)
 	}
 	return list, nil
+}
+
+// resolve returns the full id of the run that id is, or is an unambiguous beginning of.
+func (s *Store) resolve(ctx context.Context, id string) (string, error) {
+	if u, err := uuid.Parse(id); err == nil {
+		return u.String(), nil
+	}
+	if len(id) < 4 {
+		return "", refuse("run %q: give at least four characters of its id", id)
+	}
+	for _, c := range id {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') && c != '-' {
+			return "", fmt.Errorf("run %q: %w", id, ErrNotFound)
+		}
+	}
+	rows, err := s.pool.Query(ctx, "select id::text from engine.run where id::text like $1 || '%' limit 2", id)
+	if err != nil {
+		return "", err
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return "", err
+	}
+	switch len(found) {
+	case 0:
+		return "", fmt.Errorf("run %q: %w", id, ErrNotFound)
+	case 1:
+		return found[0], nil
+	}
+	return "", refuse("several runs begin with %s", id)
 }

@@ -12,10 +12,15 @@ import (
 func (in *instanceRun) call() (Call, error) {
 	c := Call{RunID: in.id, Pipeline: in.pipeline, Project: in.project, By: in.by, Path: in.path, Name: in.a.Name, Type: in.a.Type,
 		Dir: in.def.Dir}
-	var err error
-	if c.Properties, err = in.evaluateObject(in.frame, in.a.Properties); err != nil {
-		return c, err
+	c.Properties = expr.NewObject()
+	for key, v := range in.a.Properties.All() {
+		value, err := in.evaluateProperty(in.frame, key, v)
+		if err != nil {
+			return c, err
+		}
+		c.Properties.Set(key, value)
 	}
+	var err error
 	if c.Inputs, err = in.datasets(in.a.Inputs); err != nil {
 		return c, err
 	}
@@ -60,7 +65,7 @@ func (in *instanceRun) dataset(ref factory.Reference) (Dataset, error) {
 	if !known {
 		return Dataset{}, fmt.Errorf("the dataset '%s' is not defined", ref.Name)
 	}
-	values, err := in.arguments(in.frame, def.Parameters, ref.Parameters)
+	values, err := in.arguments(in.frame, "dataset "+ref.Name, def.Parameters, ref.Parameters)
 	if err != nil {
 		return Dataset{}, fmt.Errorf("dataset '%s': %w", ref.Name, err)
 	}
@@ -86,7 +91,7 @@ func (in *instanceRun) linkedService(around expr.Scope, ref factory.Reference) (
 	if !known {
 		return l, nil
 	}
-	values, err := in.arguments(around, def.Parameters, ref.Parameters)
+	values, err := in.arguments(around, "linked service "+ref.Name, def.Parameters, ref.Parameters)
 	if err != nil {
 		return l, fmt.Errorf("linked service '%s': %w", ref.Name, err)
 	}
@@ -98,10 +103,9 @@ func (in *instanceRun) linkedService(around expr.Scope, ref factory.Reference) (
 	return l, nil
 }
 
-// arguments gives each declared parameter its value: the one in the reference, else the default.
-func (in *instanceRun) arguments(around expr.Scope, declared map[string]factory.Parameter, given *expr.Object) (*expr.Object, error) {
+// arguments gives each declared parameter of what is referenced its value: the one in the reference, else the default.
+func (in *instanceRun) arguments(around expr.Scope, what string, declared map[string]factory.Parameter, given *expr.Object) (*expr.Object, error) {
 	values := expr.NewObject()
-	env := expr.Env{Scope: around, Now: in.Now}
 	for _, name := range sortedKeys(declared) {
 		p := declared[name]
 		v, ok := given.Get(name)
@@ -110,6 +114,11 @@ func (in *instanceRun) arguments(around expr.Scope, declared map[string]factory.
 				return nil, fmt.Errorf("parameter '%s' has no value", name)
 			}
 			v = p.Default
+		}
+		env := expr.Env{Scope: around, Now: in.Now}
+		if around == in.frame && p.Type != typeSecureString {
+			in.tracing(what+"."+name, v)
+			env = in.env(in.frame, in.frame)
 		}
 		v, err := env.Evaluate(v)
 		if err != nil {

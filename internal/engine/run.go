@@ -22,11 +22,12 @@ type run struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
-	def     *factory.Bundle
-	params  *expr.Object
-	past    history // read only once the run has begun
-	secrets []string
-	system  *expr.Object // what pipeline() returns
+	def             *factory.Bundle
+	params          *expr.Object
+	past            history // read only once the run has begun
+	secrets         []string
+	system          *expr.Object // what pipeline() returns
+	secureVariables map[string]bool
 
 	mu        sync.Mutex // held while an event is numbered and pushed, so that numbers and order agree
 	seq       int
@@ -68,7 +69,7 @@ func (r *run) abandonOpen() {
 	}
 	for path, in := range r.past.instances {
 		if in.status == "" && !in.started.IsZero() {
-			r.write(path, evCancelled, in.attempts, facts{}, false)
+			r.note(path, evCancelled, in.attempts, facts{})
 		}
 	}
 }
@@ -101,12 +102,13 @@ func (r *run) prepare() error {
 		}
 	}
 	r.system = r.systemVariables()
+	r.secureVariables = secureVariables(r.def.Pipeline.Activities, map[string]bool{})
 	if err := r.initVariables(); err != nil {
 		return err
 	}
 	for path, in := range r.past.instances {
 		if in.open {
-			r.write(path, evInterrupted, in.attempts, facts{}, false)
+			r.note(path, evInterrupted, in.attempts, facts{})
 		}
 	}
 	return r.dimension()
@@ -153,7 +155,8 @@ func (r *run) finish(ctx context.Context, v factory.Verdict, failure *Failure) {
 		Outcome: outcome, Detail: map[string]string{"run": r.id, "status": string(v.Status)}}); err != nil {
 		r.Logger.Error("end of run not audited", "run", r.id, "error", err)
 	}
-	if err := r.write("", string(v.Status), 0, d, true); err != nil {
+	r.logs.settle(r.writing, r.id)
+	if err := r.write("", string(v.Status), 0, d); err != nil {
 		return
 	}
 	r.tellWaiters(r.id)
@@ -182,24 +185,29 @@ type facts struct {
 	Return                    expr.Value
 	Message, Why              string
 	Evaluated                 []string
+	Trace                     []TraceStep
+	SecretItems               bool
 	SecureInput, SecureOutput bool
 	setsVariable              bool
 	hasOutput, hasInput       bool
 }
 
-// write numbers an event and pushes it to the writer. With wait it returns when the event is durable; without, the event
-// is durable before any later one. The error says that the run is no longer ours.
-func (r *run) write(path, kind string, attempt int, f facts, wait bool) error {
+// write records an event and returns when it is durable. The error says that the run is no longer ours.
+func (r *run) write(path, kind string, attempt int, f facts) error {
 	r.mu.Lock()
-	done := r.push(path, kind, attempt, f, wait)
+	done := r.push(path, kind, attempt, f, true)
 	r.mu.Unlock()
-	if !wait {
-		return nil
-	}
 	return <-done
 }
 
-// push is write with the lock held.
+// note records an event that is durable before any later one is.
+func (r *run) note(path, kind string, attempt int, f facts) {
+	r.mu.Lock()
+	r.push(path, kind, attempt, f, false)
+	r.mu.Unlock()
+}
+
+// push numbers an event and hands it to the writer, with the lock held. The channel is nil unless somebody waits.
 func (r *run) push(path, kind string, attempt int, f facts, wait bool) chan error {
 	e := event{run: r.id, epoch: r.epoch, path: path, kind: kind, attempt: attempt, at: r.Now()}
 	e.data, e.held = r.encode(f)
@@ -239,6 +247,7 @@ func (r *run) encode(f facts) (data, held *string) {
 		secret = true
 		return expr.EncodeJSON(masked), expr.EncodeJSON(v)
 	}
+	shown.Trace = f.Trace // is masked, and nobody needs it after a crash
 	if f.hasInput {
 		shown.Input, _ = raw(f.Input, f.SecureInput)
 	}
@@ -250,7 +259,11 @@ func (r *run) encode(f facts) (data, held *string) {
 		shown.Output, whole.Output = raw(f.Output, f.SecureOutput)
 	}
 	if f.Items != nil {
-		shown.Items, whole.Items = raw(f.Items, false)
+		shown.Items, whole.Items = raw(f.Items, f.SecretItems)
+		shown.Secret, whole.Secret = f.SecretItems, f.SecretItems
+		if list, _ := f.Items.([]expr.Value); f.SecretItems {
+			shown.Count = len(list)
+		}
 	}
 	if f.setsVariable {
 		s, w := raw(f.Value, f.SecureInput || f.SecureOutput)

@@ -72,9 +72,6 @@ func (s *Store) SetTrigger(ctx context.Context, name string, started bool, who s
 	if started {
 		action = "trigger.start"
 	}
-	if err := s.record(ctx, audit.Entry{Who: who, Action: action, Subject: "trigger/" + name, Outcome: "ok"}); err != nil {
-		return err
-	}
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, "select pipeline, type from engine.trigger where name = $1 for update", name)
 		if err != nil {
@@ -90,8 +87,13 @@ func (s *Store) SetTrigger(ctx context.Context, name string, started bool, who s
 		}
 		for _, t := range list {
 			if started && t.Type != typeScheduleTrigger {
-				return fmt.Errorf("it is a %s, which is not run here", t.Type)
+				return refuse("it is a %s, which is not run here", t.Type)
 			}
+		}
+		if err := s.record(ctx, audit.Entry{Who: who, Action: action, Subject: "trigger/" + name, Outcome: "ok"}); err != nil {
+			return err
+		}
+		for _, t := range list {
 			var next *time.Time
 			if started {
 				b, _, err := loadBundle(ctx, tx, t.Pipeline, 0)

@@ -23,14 +23,6 @@ func (r *run) evaluate(f *frame, v expr.Value) (expr.Value, error) {
 	return expr.Env{Scope: f, Now: r.Now}.Evaluate(v)
 }
 
-// evaluateObject is evaluate for the properties of a definition.
-func (r *run) evaluateObject(f *frame, o *expr.Object) (*expr.Object, error) {
-	if o == nil {
-		return expr.NewObject(), nil
-	}
-	return objectIn(expr.Env{Scope: f, Now: r.Now}, o)
-}
-
 func objectIn(env expr.Env, o *expr.Object) (*expr.Object, error) {
 	out := expr.NewObject()
 	for key, v := range o.All() {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/flowehr/flowehr/internal/factory"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // session is one worker: an id, the database session that holds its lock, and the runs it has claimed. The lock and the
@@ -19,7 +20,8 @@ import (
 type session struct {
 	*Engine
 	worker  int32
-	conn    *pgx.Conn // holds the lock and listens; used by loop only
+	conn    *pgx.Conn     // holds the lock and listens; used by loop only
+	quick   *pgxpool.Pool // for events and claims, see quickPool
 	writer  *writer
 	logs    *logWriter
 	flushed chan struct{}
@@ -29,13 +31,17 @@ type session struct {
 	bundles map[string]*factory.Bundle
 	waiters map[string][]chan struct{} // by run id: told when that run has ended
 	going   sync.WaitGroup
-	active  atomic.Int64 // runs that count against MaxRuns
-	queue   atomic.Bool  // pipelines with limited concurrency may have room
-	full    atomic.Bool  // runs may be left for want of room
+	active  atomic.Int64    // runs that count against MaxRuns
+	queue   atomic.Bool     // pipelines with limited concurrency may have room
+	full    atomic.Bool     // runs may be left for want of room
+	writing context.Context // ends when nothing more can be written
 	stop    context.CancelFunc
 }
 
-const pollEvery = time.Second
+const (
+	pollEvery = time.Second
+	stopGrace = 5 * time.Second // how long a stop waits for a database that does not answer
+)
 
 func openSession(ctx context.Context, e *Engine) (*session, error) {
 	config := e.Pool.Config().ConnConfig.Copy()
@@ -45,26 +51,43 @@ func openSession(ctx context.Context, e *Engine) (*session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open engine session: %w", err)
 	}
-	s := &session{Engine: e, conn: conn, runs: map[string]*run{}, bundles: map[string]*factory.Bundle{},
+	quick, err := quickPool(ctx, e.Pool)
+	if err != nil {
+		conn.Close(context.WithoutCancel(ctx))
+		return nil, fmt.Errorf("open engine session: %w", err)
+	}
+	s := &session{Engine: e, conn: conn, quick: quick, runs: map[string]*run{}, bundles: map[string]*factory.Bundle{},
 		waiters: map[string][]chan struct{}{},
 		flushed: make(chan struct{})}
 	if err := s.enlist(ctx); err != nil {
+		quick.Close()
 		conn.Close(context.WithoutCancel(ctx))
 		return nil, fmt.Errorf("open engine session: %w", err)
 	}
 	// The writer outlives ctx: a clean stop still has to record what was interrupted.
-	writing, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s.stop = stop
-	s.writer = newWriter(e.Pool, s.worker, s.fence, e.Logger)
+	s.writing, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	s.writer = newWriter(quick, s.worker, s.fence, e.Logger)
 	s.logs = newLogWriter(e.Pool, e.Logger)
 	go func() {
 		defer close(s.flushed)
-		s.logs.start(writing)
-		go s.writer.tell(writing)
-		s.writer.run(writing)
+		s.logs.start(s.writing)
+		go s.writer.tell(s.writing)
+		s.writer.run(s.writing)
 		s.logs.close()
 	}()
 	return s, nil
+}
+
+// quickPool returns connections for the statements that every run goes through. They find rows by index only: a prepared
+// plan that was made while a table was small would go on reading all of it. And nobody else can use them up.
+func quickPool(ctx context.Context, like *pgxpool.Pool) (*pgxpool.Pool, error) {
+	c := like.Config()
+	c.MaxConns, c.MinConns, c.MinIdleConns = 3, 0, 0
+	c.ConnConfig.RuntimeParams["application_name"] = "flowehr engine events"
+	c.ConnConfig.RuntimeParams["enable_seqscan"] = "off"
+	c.ConnConfig.RuntimeParams["enable_bitmapscan"] = "off"
+	c.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan" // planning would cost more than it gains
+	return pgxpool.NewWithConfig(ctx, c)
 }
 
 func (s *session) enlist(ctx context.Context) error {
@@ -90,14 +113,20 @@ func (s *session) loop(ctx context.Context) error {
 	cause := errLost
 	defer func() {
 		cancel(cause)
+		time.AfterFunc(stopGrace, s.stop)
 		s.going.Wait()
 	}()
 	lost := make(chan error, 1)
 	listening, stopListening := context.WithCancel(ctx)
-	defer func() { stopListening(); <-lost }()
+	defer func() {
+		stopListening()
+		for range lost { // until nobody listens any more
+		}
+	}()
 	go func() { lost <- s.listen(listening); close(lost) }()
 
 	s.going.Go(func() { s.schedule(running) })
+	s.going.Go(func() { s.sweep(running) })
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	poll := true
@@ -227,6 +256,7 @@ func (s *session) close(ctx context.Context) {
 	close(s.writer.in)
 	<-s.flushed
 	s.stop()
+	s.quick.Close()
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	if !s.conn.IsClosed() {

@@ -17,7 +17,7 @@ func (in *instanceRun) wait() *outcome {
 		until = *e.Until
 	} else {
 		raw, _ := in.a.Properties.Lookup("waitTimeInSeconds")
-		seconds, err := in.number(raw)
+		seconds, err := in.number("waitTimeInSeconds", raw)
 		if err != nil {
 			return in.failWith(0, in.invalid(err), nil, in.facts())
 		}
@@ -27,7 +27,7 @@ func (in *instanceRun) wait() *outcome {
 		}
 		f := in.facts()
 		f.Until = &until
-		in.write(in.path, evEntered, 0, f, false)
+		in.note(in.path, evEntered, 0, f)
 	}
 	if in.Sleep(in.frame.ctx, until.Sub(in.Now())) != nil || in.frame.ctx.Err() != nil {
 		return in.cut(0)
@@ -44,6 +44,7 @@ func (in *instanceRun) filter() *outcome {
 	if err != nil {
 		return in.failWith(0, in.invalid(err), nil, in.facts())
 	}
+	secret := in.trace.tainted
 	items, ok := v.([]expr.Value)
 	if !ok {
 		return in.failWith(0, in.userFailure(expr.CodeInvalidTemplate,
@@ -53,8 +54,8 @@ func (in *instanceRun) filter() *outcome {
 	kept := []expr.Value{}
 	for _, item := range items {
 		f := in.frame.inner(in.path)
-		f.item, f.hasItem = item, true
-		v, err := in.evaluate(f, condition)
+		f.item, f.hasItem, f.secretItem = item, true, secret
+		v, err := in.evaluateProperty(f, "condition", condition)
 		if err != nil {
 			return in.failWith(0, in.invalid(err), nil, in.facts())
 		}
@@ -83,7 +84,7 @@ func (in *instanceRun) fail() *outcome {
 		return in.failWith(0, failure, nil, in.facts())
 	}
 	raw, given := in.a.Properties.Lookup("message")
-	message, messageErr := in.evaluate(in.frame, raw)
+	message, messageErr := in.evaluateProperty(in.frame, "message", raw)
 	code, codeErr := in.property("errorCode")
 
 	f := in.userFailure(codeNotString, "")

@@ -15,20 +15,19 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// ErrNotFound is matched by errors about a pipeline, run or trigger that does not exist.
-var ErrNotFound = errors.New("not found")
-
-// AuditFunc records an entry durably before it returns.
+// AuditFunc records an entry durably before it returns. It may be called in the middle of a transaction, so it must not
+// need a connection of the engine's pool.
 type AuditFunc func(ctx context.Context, e audit.Entry) error
 
 // Store registers pipelines and submits, stops and reads runs. It runs nothing: an [Engine] on the same database does.
 // It is safe for concurrent use.
 type Store struct {
-	pool  *pgxpool.Pool
-	audit AuditFunc
-	now   flowehr.Clock
-	hub   *hub
-	wake  func() // wakes the worker in this process; nil when there is none
+	pool      *pgxpool.Pool
+	audit     AuditFunc
+	now       flowehr.Clock
+	hub       *hub
+	wake      func() // wakes the worker in this process; nil when there is none
+	submitter *submitter
 
 	mu      sync.Mutex
 	bundles map[string]currentBundle
@@ -46,8 +45,9 @@ func NewStore(pool *pgxpool.Pool, audit AuditFunc, now flowehr.Clock) *Store {
 	if now == nil {
 		now = time.Now
 	}
-	return &Store{pool: pool, audit: audit, now: now, hub: newHub(pool),
-		bundles: map[string]currentBundle{}}
+	s := &Store{pool: pool, audit: audit, now: now, hub: newHub(pool), bundles: map[string]currentBundle{}}
+	s.submitter = &submitter{pool: pool, wake: s.wakeWorkers}
+	return s
 }
 
 func (s *Store) record(ctx context.Context, e audit.Entry) error {
@@ -83,10 +83,6 @@ func (s *Store) Register(ctx context.Context, b factory.Bundle, who string) (Reg
 			done.Notices = append(done.Notices, fmt.Sprintf("trigger %s is a %s, which is not run here", t.Name, t.Type))
 		}
 	}
-	if err := s.record(ctx, audit.Entry{Who: who, Action: "pipeline.register", Subject: "pipeline/" + name,
-		Project: b.Pipeline.Project, Outcome: "ok", Detail: map[string]string{"digest": done.Digest}}); err != nil {
-		return done, err
-	}
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		done.Changed = false
 		if _, err := tx.Exec(ctx, "select pg_advisory_xact_lock($1, hashtext($2))", lockRegister, name); err != nil {
@@ -101,6 +97,10 @@ func (s *Store) Register(ctx context.Context, b factory.Bundle, who string) (Reg
 		}
 		if err == nil && digest == done.Digest && !removed {
 			return nil
+		}
+		if err := s.record(ctx, audit.Entry{Who: who, Action: "pipeline.register", Subject: "pipeline/" + name,
+			Project: b.Pipeline.Project, Outcome: "ok", Detail: map[string]string{"digest": done.Digest}}); err != nil {
+			return err
 		}
 		done.Changed = true
 		done.Version++
@@ -127,16 +127,16 @@ func (s *Store) Register(ctx context.Context, b factory.Bundle, who string) (Reg
 
 // Unregister takes a pipeline out of force with its triggers. Its versions and runs stay, and what runs goes on.
 func (s *Store) Unregister(ctx context.Context, name, who string) error {
-	if err := s.record(ctx, audit.Entry{Who: who, Action: "pipeline.unregister", Subject: "pipeline/" + name, Outcome: "ok"}); err != nil {
-		return err
-	}
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, "update engine.pipeline set removed_at = $2 where name = $1 and removed_at is null", name, s.now())
 		if err != nil {
 			return err
 		}
 		if tag.RowsAffected() == 0 {
-			return fmt.Errorf("pipeline %s: %w", name, ErrNotFound)
+			return ErrNotFound
+		}
+		if err := s.record(ctx, audit.Entry{Who: who, Action: "pipeline.unregister", Subject: "pipeline/" + name, Outcome: "ok"}); err != nil {
+			return err
 		}
 		_, err = tx.Exec(ctx, "delete from engine.trigger where pipeline = $1", name)
 		return err
@@ -234,7 +234,7 @@ func loadBundle(ctx context.Context, q querier, name string, version int) (facto
 			else (select p.version from engine.pipeline p where p.name = $1 and p.removed_at is null) end`, name, version).
 		Scan(&version, &encoded)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return factory.Bundle{}, 0, fmt.Errorf("pipeline %s: %w", name, ErrNotFound)
+		return factory.Bundle{}, 0, refuse("pipeline %s: %w", name, ErrNotFound)
 	}
 	if err != nil {
 		return factory.Bundle{}, 0, fmt.Errorf("load pipeline %s: %w", name, err)

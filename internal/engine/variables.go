@@ -65,7 +65,7 @@ type selfScope struct {
 // Call is that of the frame, but for the variable itself.
 func (s selfScope) Call(function string, args []expr.Value) (expr.Value, bool, error) {
 	if function == "variables" && len(args) == 1 && args[0] == s.variable {
-		return nil, true, errors.New("The expression contains self referencing variable. A variable cannot reference itself in the expression.") //nolint:staticcheck // the service's text
+		return nil, true, errors.New("The expression contains self referencing variable. A variable cannot reference itself in the expression.")
 	}
 	return s.frame.Call(function, args)
 }
@@ -84,7 +84,8 @@ func (in *instanceRun) setVariable() *outcome {
 		return in.setReturn(name)
 	}
 	raw, _ := in.a.Properties.Lookup("value")
-	v, err := expr.Env{Scope: selfScope{in.frame, name}, Now: in.Now}.Evaluate(raw)
+	in.tracing("value", raw)
+	v, err := in.env(in.frame, selfScope{in.frame, name}).Evaluate(raw)
 	if err != nil {
 		return in.failWith(0, in.invalid(err), nil, in.facts())
 	}
@@ -172,6 +173,7 @@ func nameValue(name string, v expr.Value) *expr.Object {
 // setReturn replaces the return value of the pipeline by a list of typed values.
 func (in *instanceRun) setReturn(name string) *outcome {
 	raw, _ := in.a.Properties.Lookup("value")
+	in.tracing("value", raw)
 	o, err := in.typedObject(raw)
 	if err != nil {
 		return in.failWith(0, in.invalid(err), nil, in.facts())
@@ -191,7 +193,7 @@ func (in *instanceRun) typedObject(raw expr.Value) (*expr.Object, error) {
 		raw = v
 	}
 	if o, ok := raw.(*expr.Object); ok {
-		return in.evaluateObject(in.frame, o)
+		return objectIn(in.env(in.frame, in.frame), o)
 	}
 	list, ok := raw.([]expr.Value)
 	if !ok {

@@ -58,7 +58,7 @@ func (in *instanceRun) work() *outcome {
 		}
 		f := in.facts()
 		f.Input, f.hasInput = call.Properties, true
-		if in.write(in.path, evStarted, attempt, f, true) != nil {
+		if in.write(in.path, evStarted, attempt, f) != nil {
 			<-in.slots
 			return &outcome{activity: in.a, path: in.path}
 		}
@@ -82,7 +82,7 @@ func (in *instanceRun) work() *outcome {
 			return in.failWith(attempt, failure, output, f)
 		}
 		f.Failure = failure
-		in.write(in.path, evAttempt, attempt, f, false)
+		in.note(in.path, evAttempt, attempt, f)
 		if in.Sleep(in.frame.ctx, p.interval) != nil {
 			return in.cut(0)
 		}
@@ -135,21 +135,21 @@ func (in *instanceRun) policy() (policy, error) {
 	p := policy{timeout: defaultTimeout, interval: defaultRetryInterval}
 	d := in.a.Policy
 	if d.Timeout != nil {
-		limit, err := in.timespan(d.Timeout)
+		limit, err := in.timespan("policy.timeout", d.Timeout)
 		if err != nil {
 			return p, fmt.Errorf("policy.timeout: %w", err)
 		}
 		p.timeout = limit
 	}
 	if d.Retry != nil {
-		n, err := in.number(d.Retry)
+		n, err := in.number("policy.retry", d.Retry)
 		if err != nil {
 			return p, fmt.Errorf("policy.retry: %w", err)
 		}
 		p.retry = int(min(n, math.MaxInt32))
 	}
 	if d.RetryInterval != nil {
-		seconds, err := in.number(d.RetryInterval)
+		seconds, err := in.number("policy.retryIntervalInSeconds", d.RetryInterval)
 		if err != nil {
 			return p, fmt.Errorf("policy.retryIntervalInSeconds: %w", err)
 		}
@@ -159,8 +159,8 @@ func (in *instanceRun) policy() (policy, error) {
 }
 
 // number evaluates a whole number that is not negative; text is accepted.
-func (in *instanceRun) number(v expr.Value) (int64, error) {
-	v, err := in.evaluate(in.frame, v)
+func (in *instanceRun) number(property string, v expr.Value) (int64, error) {
+	v, err := in.evaluateProperty(in.frame, property, v)
 	if err != nil {
 		return 0, err
 	}
@@ -175,8 +175,8 @@ func (in *instanceRun) number(v expr.Value) (int64, error) {
 }
 
 // timespan evaluates a time span that is not negative.
-func (in *instanceRun) timespan(v expr.Value) (time.Duration, error) {
-	v, err := in.evaluate(in.frame, v)
+func (in *instanceRun) timespan(property string, v expr.Value) (time.Duration, error) {
+	v, err := in.evaluateProperty(in.frame, property, v)
 	if err != nil {
 		return 0, err
 	}

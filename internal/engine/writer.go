@@ -23,6 +23,9 @@ const (
 	wakeCancel = "cancel:" // followed by the id
 )
 
+// notifyLightly notifies without waiting for the disk: after a crash nobody listens any more.
+const notifyLightly = "with " + lightly + " select pg_notify($1, $2) from lightly"
+
 // Causes with which the context of a run ends before the run does.
 var (
 	errFenced    = errors.New("another worker took the run over")
@@ -88,16 +91,38 @@ func (w *writer) run(ctx context.Context) {
 	}
 }
 
+// linger is how long events that nobody waits for may stay behind, in the hope of one that somebody does wait for: the end
+// of an activity and the beginning of the next one are then one commit.
+const linger = 2 * time.Millisecond
+
+// gather takes what is there. A group that nobody waits for stays open a little longer.
 func (w *writer) gather(first event) []event {
 	group := append(make([]event, 0, 64), first)
+	awaited := first.done != nil
+	var late <-chan time.Time
 	for len(group) < maxGroup {
 		select {
 		case e, open := <-w.in:
 			if !open {
 				return group
 			}
-			group = append(group, e)
+			group, awaited = append(group, e), awaited || e.done != nil
+			continue
 		default:
+		}
+		if awaited {
+			return group
+		}
+		if late == nil {
+			late = time.After(linger)
+		}
+		select {
+		case e, open := <-w.in:
+			if !open {
+				return group
+			}
+			group, awaited = append(group, e), awaited || e.done != nil
+		case <-late:
 			return group
 		}
 	}
@@ -123,7 +148,9 @@ func (w *writer) commit(ctx context.Context, group []event) ([]bool, error) {
 	}
 }
 
-// The row lock on the run is what makes the fence hold: a take-over has to wait for it, and we see the take-over.
+// The row lock on the run is what makes the fence hold: a take-over has to wait for it, and we see the take-over. A run
+// that has succeeded takes with it what it held back for expressions, and so do the runs that it resumed. A run that hears of its cancelling by
+// the end of its child, and fails of it, was cancelled all the same.
 const insertEvents = `with x as (
 		select * from unnest($1::uuid[], $2::int[], $3::int[], $4::text[], $5::text[], $6::int[], $7::timestamptz[], $8::text[], $9::text[],
 			$10::text[]) with ordinality as t(run_id, seq, epoch, path, kind, attempt, at, data, held, tables, ord)),
@@ -131,12 +158,18 @@ const insertEvents = `with x as (
 	ok as (select x.* from x join own on own.id = x.run_id and own.epoch = x.epoch),
 	ins as (insert into engine.event (run_id, seq, epoch, path, kind, attempt, at, data, held, tables)
 		select run_id, seq, epoch, path, kind, attempt, at, data::json, held::json, tables::jsonb from ok on conflict do nothing),
-	ended as (update engine.run r set status = ok.kind, ended_at = ok.at, owner = null,
+	ended as (update engine.run r set ended_at = ok.at, owner = null,
+			status = case when r.status = 'Canceling' and ok.kind = 'Failed' then 'Cancelled' else ok.kind end,
 			message = coalesce(ok.data::json ->> 'message', ''), why = coalesce(ok.data::json ->> 'why', ''),
 			evaluated = coalesce((select array_agg(v) from json_array_elements_text(ok.data::json -> 'evaluated') v), '{}'),
 			return_value = ok.data::json -> 'return',
-			parameters = case when ok.kind = 'Succeeded' then r.shown else r.parameters end
-		from ok where ok.path = '' and r.id = ok.run_id and ok.kind in ('Succeeded', 'Failed', 'Cancelled'))
+			parameters = case when ok.kind <> 'Succeeded' then r.parameters end
+		from ok where ok.path = '' and r.id = ok.run_id and ok.kind in ('Succeeded', 'Failed', 'Cancelled')),
+	past as (with recursive p as (select id, resumed_from from engine.run where id = any($13::uuid[]) and id in (select run_id from ok)
+			union select r.id, r.resumed_from from engine.run r join p on r.id = p.resumed_from) select id from p),
+	forgotten as (update engine.event set held = null where held is not null and run_id in (select id from past) returning run_id),
+	former as (update engine.run set parameters = null, secrets_deleted_at = $14 where id in (select id from past)
+		and id <> all($13) and (parameters is not null or id in (select run_id from forgotten)))
 	select ord from ok`
 
 func (w *writer) flush(ctx context.Context, group []event) ([]bool, error) {
@@ -158,7 +191,12 @@ func (w *writer) flush(ctx context.Context, group []event) ([]bool, error) {
 			forget = append(forget, e.run)
 		}
 	}
-	rows, err := w.pool.Query(ctx, insertEvents, runs, seqs, epochs, paths, kinds, attempts, ats, datas, helds, tables, distinct, w.owner)
+	for i, e := range group {
+		if slices.Contains(forget, e.run) {
+			helds[i] = nil // the statement does not see its own rows
+		}
+	}
+	rows, err := w.pool.Query(ctx, insertEvents, runs, seqs, epochs, paths, kinds, attempts, ats, datas, helds, tables, distinct, w.owner, forget, group[n-1].at)
 	if err != nil {
 		return nil, err
 	}
@@ -166,11 +204,6 @@ func (w *writer) flush(ctx context.Context, group []event) ([]bool, error) {
 	var ord int64
 	if _, err := pgx.ForEachRow(rows, []any{&ord}, func() error { accepted[ord-1] = true; return nil }); err != nil {
 		return nil, err
-	}
-	if len(forget) > 0 {
-		if _, err := w.pool.Exec(ctx, "update engine.event set held = null where run_id = any($1::uuid[]) and held is not null", forget); err != nil {
-			return nil, err
-		}
 	}
 	w.changed(distinct)
 	return accepted, nil
@@ -202,7 +235,7 @@ func (w *writer) tell(ctx context.Context) {
 		w.mu.Unlock()
 		slices.Sort(ids)
 		// A lost notification is made good by the poll of the watchers.
-		_, _ = w.pool.Exec(ctx, "select pg_notify($1, $2)", channelRun, changedPayload(slices.Compact(ids)))
+		_, _ = w.pool.Exec(ctx, notifyLightly, channelRun, changedPayload(slices.Compact(ids)))
 		_ = sleep(ctx, 5*time.Millisecond)
 	}
 }
@@ -213,27 +246,6 @@ func changedPayload(ids []string) string {
 		return "*"
 	}
 	return strings.Join(ids, " ")
-}
-
-// encodeEvent makes the two bodies of an event: what may be shown, and the whole where that differs.
-func encodeEvent(shown, whole *eventData, redact func(string) string) (data, held *string) {
-	if shown == nil {
-		return nil, nil
-	}
-	open := marshal(shown)
-	masked := open
-	if redact != nil {
-		masked = redact(open)
-	}
-	data = &masked
-	switch {
-	case whole != nil:
-		secret := marshal(whole)
-		held = &secret
-	case masked != open:
-		held = &open
-	}
-	return data, held
 }
 
 func marshal(v any) string {

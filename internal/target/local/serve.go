@@ -167,6 +167,7 @@ func (s engineService) Run(ctx context.Context, ready func()) error {
 		Logger:     s.host.Logger.With("service", "engine"),
 		WorkerID:   fmt.Sprintf("%s/%d", s.host.Who, os.Getpid()),
 		Factory:    "adf-" + s.host.Environment.Suffix,
+		Keep:       time.Duration(s.host.Environment.Sizes.LogRetentionDays) * 24 * time.Hour,
 		// Each activity of the lake takes memory_mb at most; a few at once keep a small machine usable.
 		MaxActivities: 4,
 	})

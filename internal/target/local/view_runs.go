@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/jackc/pgx/v5/pgconn"
-
 	"github.com/flowehr/flowehr/internal/engine"
 	"github.com/flowehr/flowehr/internal/factory"
 	"github.com/flowehr/flowehr/internal/factory/expr"
@@ -242,7 +240,7 @@ func (v runView) Run(ctx context.Context, _ portal.Person, id string) (portal.Ru
 		return portal.Run{}, err
 	}
 	out := portal.Run{RunSummary: runSummary(info), Version: info.Digest, Nodes: nodes(bundle.Pipeline.Activities, ""), ResumedOf: info.ResumedFrom,
-		Resumable: info.Done() && info.Status != string(factory.Succeeded)}
+		Resumable: info.Resumable()}
 	if info.Parameters != nil {
 		for _, k := range info.Parameters.Keys() {
 			value, _ := info.Parameters.Get(k)
@@ -291,6 +289,9 @@ func activityRun(a engine.ActivityRun) portal.ActivityRun {
 	}
 	if a.Error != nil {
 		out.Error = &portal.ActivityError{Code: a.Error.Code, Message: a.Error.Message, Type: a.Error.Type}
+	}
+	for _, t := range a.Trace {
+		out.Trace = append(out.Trace, portal.TraceStep{Property: t.Property, Expression: t.Expression, Value: t.Value, Depth: t.Depth})
 	}
 	for _, t := range a.Tables {
 		out.Tables = append(out.Tables, portal.TableUse{Name: t.Name, Written: t.Written, Rows: t.Rows, Version: t.Version})
@@ -435,18 +436,12 @@ func notFound(err error) error {
 	return err
 }
 
-// refusal shows a person why the engine does not do what was asked: an unknown parameter, a full queue. Faults of the
-// database stay faults.
+// refusal shows a person why the engine does not do what was asked: an unknown parameter, a full queue.
 func refusal(err error) error {
-	if err == nil || errors.Is(err, engine.ErrNotFound) {
-		return notFound(err)
+	if refused, ok := errors.AsType[*engine.Refusal](err); ok && !errors.Is(err, engine.ErrNotFound) {
+		return portal.Refusal{Reason: refused.Reason}
 	}
-	_, fromServer := errors.AsType[*pgconn.PgError](err)
-	_, connecting := errors.AsType[*pgconn.ConnectError](err)
-	if fromServer || connecting || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return err
-	}
-	return portal.Refusal{Reason: err.Error()}
+	return notFound(err)
 }
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

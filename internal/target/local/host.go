@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -208,7 +209,7 @@ func (h *Host) newServer(ctx context.Context) (server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return supervisedServer{s}, nil
+	return supervisedServer{s, h.Paths}, nil
 }
 
 // missingServer stands for a server that is not installed: what needs none, such as looking into the lake, works.
@@ -222,10 +223,37 @@ func (m missingServer) Run(context.Context, func()) error { return supervise.Per
 
 func (m missingServer) config(string) (*pgxpool.Config, error) { return nil, m.err }
 
-type supervisedServer struct{ *postgres.Server }
+type supervisedServer struct {
+	*postgres.Server
+	paths Paths
+}
 
 func (s supervisedServer) config(database string) (*pgxpool.Config, error) {
+	if err := ownSockets(s.paths); err != nil {
+		return nil, err
+	}
 	return pgxpool.ParseConfig(s.DSN(database, ""))
+}
+
+// ownSockets refuses to talk to a server whose socket stands in a folder that is not of the account which owns the
+// server's data: in a folder that everybody may write to, such as /tmp, somebody else could have put one there.
+func ownSockets(p Paths) error {
+	folder, err := os.Lstat(p.Sockets)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // nothing to talk to; the server makes it
+	}
+	if err != nil {
+		return err
+	}
+	data, err := os.Stat(p.Postgres)
+	if err != nil {
+		return fmt.Errorf("%w: its data directory is not there: %w", ErrNotRunning, err)
+	}
+	theirs, ours := folder.Sys().(*syscall.Stat_t), data.Sys().(*syscall.Stat_t)
+	if !folder.IsDir() || theirs.Uid != ours.Uid || folder.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("%s is not the socket folder of this environment: it belongs to another account or others may write to it; remove it", p.Sockets)
+	}
+	return nil
 }
 
 type externalServer struct {

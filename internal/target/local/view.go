@@ -46,10 +46,13 @@ func (v environmentView) Overview(ctx context.Context, by portal.Person) (portal
 	if err != nil {
 		return portal.Overview{}, err
 	}
-	count := map[flowehr.Layer]int{}
+	count, done := map[flowehr.Layer]int{}, map[flowehr.Layer]int{}
 	kinds := map[string]int{}
 	for _, r := range records.Records {
 		count[r.Resource.Layer]++
+		if r.Pending == flowehr.Keep {
+			done[r.Resource.Layer]++
+		}
 		kinds[r.Resource.Ref.Kind]++
 	}
 	services, err := v.Services(ctx, by)
@@ -64,24 +67,29 @@ func (v environmentView) Overview(ctx context.Context, by portal.Person) (portal
 		}
 	}
 	for _, l := range []flowehr.Layer{flowehr.LayerCore, flowehr.LayerTransform} {
-		layer := portal.Layer{Layer: l, Health: portal.Healthy, Word: fmt.Sprintf("%d of %d", count[l], count[l])}
+		layer := portal.Layer{Layer: l, Health: portal.Healthy, Word: fmt.Sprintf("%d of %d", done[l], count[l])}
+		if done[l] < count[l] {
+			layer.Health = portal.Degraded
+			layer.Facts = append(layer.Facts, "A change is half-done: flowehr deploy goes on with it.")
+		}
 		if o.Health != portal.Healthy {
 			layer.Health = o.Health
 		}
-		if l == flowehr.LayerCore {
-			layer.Facts, err = v.coreFacts(kinds)
-		} else {
-			layer.Facts, err = v.transformFacts(ctx, kinds)
+		facts := v.coreFacts
+		if l == flowehr.LayerTransform {
+			facts = v.transformFacts
 		}
+		more, err := facts(ctx, kinds)
 		if err != nil {
 			return o, err
 		}
+		layer.Facts = append(layer.Facts, more...)
 		o.Layers = append(o.Layers, layer)
 	}
 	return o, nil
 }
 
-func (v environmentView) coreFacts(kinds map[string]int) ([]string, error) {
+func (v environmentView) coreFacts(_ context.Context, kinds map[string]int) ([]string, error) {
 	names, err := v.vault.Names()
 	if err != nil {
 		return nil, err

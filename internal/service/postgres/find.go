@@ -72,7 +72,7 @@ func findIn(ctx context.Context, patterns []string) (Binaries, error) {
 		return best, nil
 	}
 	const advice = "install it (Debian, Ubuntu: apt install postgresql; Fedora: dnf install postgresql-server; " +
-		"macOS: brew install postgresql@17), or name the folder of its programs, or the address of a server"
+		"macOS: brew install postgresql@17), or give the address of a server with local.postgres_dsn"
 	if len(old) > 0 {
 		return Binaries{}, fmt.Errorf("%w of version %d or newer (%s): %s", ErrNoBinaries, MinMajor, strings.Join(old, ", "), advice)
 	}

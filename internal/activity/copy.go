@@ -49,11 +49,20 @@ func (c copyActivity) Run(ctx context.Context, call engine.Call) (engine.Result,
 	if err != nil {
 		return engine.Result{}, err
 	}
+	ctx, cancel, err := job.source.limited(ctx, "queryTimeout")
+	if err != nil {
+		return engine.Result{}, err
+	}
+	defer cancel()
 	done, err := c.move(ctx, job)
 	if err != nil {
 		return engine.Result{}, job.failed(ctx, err)
 	}
 	took := c.deps.Now().Sub(job.started)
+	call.Log("read %s rows from %s, wrote %s to %s", thousands(done.rowsRead), job.from, thousands(done.rowsCopied), job.to)
+	if done.rowsSkipped > 0 {
+		call.Log("set %s rows aside", thousands(done.rowsSkipped))
+	}
 	return engine.Result{
 		Output: done.output(took),
 		Rows:   done.rowsCopied,

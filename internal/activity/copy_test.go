@@ -308,30 +308,30 @@ func TestCopyFilesToTheLake(t *testing.T) {
 	})
 	sink := `"sink": {"type": "AzureDatabricksDeltaLakeSink", "writeBehavior": "overwrite"}`
 	tests := []struct {
-		name, properties, from, query string
-		want                          []string
+		name, named, properties, from, query string
+		want                                 []string
 	}{
-		{"one csv", `{"source": {"type": "DelimitedTextSource"}, ` + sink + `}`,
+		{"one csv", "file:drop/in/2024/a.csv", `{"source": {"type": "DelimitedTextSource"}, ` + sink + `}`,
 			`DelimitedText@drop {"location": {"folderPath": "in/2024", "fileName": "a.csv"}, "firstRowAsHeader": true}`,
 			"select id, name from bronze.patients order by 1", []string{`1 An, "n"`, "2 <nil>"}},
-		{"folder, recursive", `{"source": {"type": "DelimitedTextSource", "storeSettings": {"type": "FileServerReadSettings", "recursive": true, "wildcardFileName": "*.csv"}}, ` + sink + `}`,
+		{"folder, recursive", "file:drop/in/*.csv", `{"source": {"type": "DelimitedTextSource", "storeSettings": {"type": "FileServerReadSettings", "recursive": true, "wildcardFileName": "*.csv"}}, ` + sink + `}`,
 			`DelimitedText@drop {"location": {"folderPath": "in"}, "firstRowAsHeader": true}`,
 			"select id from bronze.patients order by 1", []string{"1", "2", "3", "4"}},
-		{"wildcards", `{"source": {"type": "DelimitedTextSource", "storeSettings": {"recursive": false, "wildcardFolderPath": "2*4", "wildcardFileName": "?.csv"}}, ` + sink + `}`,
+		{"wildcards", "file:drop/in/2*4/?.csv", `{"source": {"type": "DelimitedTextSource", "storeSettings": {"recursive": false, "wildcardFolderPath": "2*4", "wildcardFileName": "?.csv"}}, ` + sink + `}`,
 			`DelimitedText@drop {"location": {"fileSystem": "in"}, "firstRowAsHeader": true}`,
 			"select id from bronze.patients order by 1", []string{"1", "2", "3"}},
-		{"typed mapping", `{"source": {"type": "DelimitedTextSource"}, ` + sink + `, "translator": {"type": "TabularTranslator", "mappings": [{"source": {"name": "id"}, "sink": {"name": "patient_id", "type": "Int32"}}]}}`,
+		{"typed mapping", "file:drop/in/2024/b.csv", `{"source": {"type": "DelimitedTextSource"}, ` + sink + `, "translator": {"type": "TabularTranslator", "mappings": [{"source": {"name": "id"}, "sink": {"name": "patient_id", "type": "Int32"}}]}}`,
 			`DelimitedText@drop {"location": {"folderPath": "in/2024", "fileName": "b.csv"}, "firstRowAsHeader": true}`,
 			"select patient_id + 1 from bronze.patients", []string{"4"}},
-		{"no header, ordinals", `{"source": {"type": "DelimitedTextSource"}, ` + sink + `, "translator": {"type": "TabularTranslator", "mappings": [{"source": {"ordinal": 2}, "sink": {"name": "b"}}, {"source": {"ordinal": 1}, "sink": {"name": "a"}}]}}`,
+		{"no header, ordinals", "file:drop/plain.csv", `{"source": {"type": "DelimitedTextSource"}, ` + sink + `, "translator": {"type": "TabularTranslator", "mappings": [{"source": {"ordinal": 2}, "sink": {"name": "b"}}, {"source": {"ordinal": 1}, "sink": {"name": "a"}}]}}`,
 			`DelimitedText@drop {"location": {"fileName": "plain.csv"}, "columnDelimiter": ";"}`,
 			"select a, b from bronze.patients order by 1", []string{"1 x", "2 y"}},
-		{"ndjson with paths", `{"source": {"type": "JsonSource"}, ` + sink + `, "translator": {"mappings": [{"source": {"path": "['id']"}, "sink": {"name": "id"}}, {"source": {"path": "$['code']['coding'][0]['code']"}, "sink": {"name": "code"}}, {"source": {"path": "$.value"}, "sink": {"name": "value", "type": "Double"}}]}}`,
+		{"ndjson with paths", "file:drop/obs.ndjson", `{"source": {"type": "JsonSource"}, ` + sink + `, "translator": {"mappings": [{"source": {"path": "['id']"}, "sink": {"name": "id"}}, {"source": {"path": "$['code']['coding'][0]['code']"}, "sink": {"name": "code"}}, {"source": {"path": "$.value"}, "sink": {"name": "value", "type": "Double"}}]}}`,
 			`Json@drop {"location": {"fileName": "obs.ndjson"}}`,
 			"select id, code, value from bronze.patients order by 1", []string{"a x 1.5", "b <nil> <nil>"}},
-		{"array", `{"source": {"type": "JsonSource"}, ` + sink + `}`, `Json@drop {"location": {"fileName": "list.json"}}`,
+		{"array", "file:drop/list.json", `{"source": {"type": "JsonSource"}, ` + sink + `}`, `Json@drop {"location": {"fileName": "list.json"}}`,
 			"select sum(id) from bronze.patients", []string{"3"}},
-		{"bundle", `{"source": {"type": "JsonSource"}, ` + sink + `, "translator": {"collectionReference": "$['entry']", "mappings": [{"source": {"path": "['resource']['resourceType']"}, "sink": {"name": "kind"}}, {"source": {"path": "['resource']['name'][0]['family']"}, "sink": {"name": "family"}}, {"source": {"path": "['resource']"}, "sink": {"name": "raw"}}]}}`,
+		{"bundle", "file:drop/bundle.json", `{"source": {"type": "JsonSource"}, ` + sink + `, "translator": {"collectionReference": "$['entry']", "mappings": [{"source": {"path": "['resource']['resourceType']"}, "sink": {"name": "kind"}}, {"source": {"path": "['resource']['name'][0]['family']"}, "sink": {"name": "family"}}, {"source": {"path": "['resource']"}, "sink": {"name": "raw"}}]}}`,
 			`Json@drop {"location": {"fileName": "bundle.json"}}`,
 			"select kind, family, length(raw) > 20 from bronze.patients order by 1", []string{"Observation <nil> true", "Patient Fox true"}},
 	}
@@ -340,6 +340,9 @@ func TestCopyFilesToTheLake(t *testing.T) {
 			res := must(t)(w.copy(t, tt.properties, tt.from, toBronze))
 			if d := cmp.Diff(tt.want, w.rows(t, tt.query)); d != "" {
 				t.Error(d)
+			}
+			if name := res.Tables[0].Name; name != tt.named {
+				t.Errorf("source is named %s, want %s", name, tt.named)
 			}
 			if n, _ := res.Output.Get("filesRead"); n == nil || n == int64(0) {
 				t.Errorf("filesRead: %v", n)

@@ -3,6 +3,7 @@ package activity
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,7 +25,7 @@ import (
 var fileSources = map[string]string{"DelimitedTextSource": "csv", "ParquetSource": "parquet", "JsonSource": "json"}
 
 // find selects the files of a source and refuses settings that would be left out.
-func (f filePlace) find(source *properties) ([]folder.File, error) {
+func (f *filePlace) find(source *properties) ([]folder.File, error) {
 	kind := source.text("type")
 	if want := fileSources[kind]; want != f.format.kind {
 		return nil, refuse(CodeInvalid, "source of type %q cannot read a dataset of %s", kind, f.format.kind)
@@ -32,6 +34,7 @@ func (f filePlace) find(source *properties) ([]folder.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.selected = path.Join(pattern.Folder, pattern.Folders, cmp.Or(pattern.File, pattern.Name))
 	settings := source.inner("formatSettings")
 	settings.text("type")
 	if n, _ := settings.integer("skipLineCount"); n > 0 {

@@ -39,6 +39,11 @@ func (l lookupActivity) Run(ctx context.Context, call engine.Call) (engine.Resul
 	if err != nil {
 		return engine.Result{}, err
 	}
+	ctx, cancel, err := source.limited(ctx, "queryTimeout")
+	if err != nil {
+		return engine.Result{}, err
+	}
+	defer cancel()
 	limit := maxRows
 	if firstOnly {
 		limit = 1
@@ -46,7 +51,7 @@ func (l lookupActivity) Run(ctx context.Context, call engine.Call) (engine.Resul
 	var found []*expr.Object
 	var more bool
 	if from.files != nil {
-		found, more, err = readFiles(*from.files, source, limit)
+		found, more, err = readFiles(from.files, source, limit)
 	} else {
 		found, more, err = l.readTable(ctx, from, source, limit)
 	}
@@ -139,7 +144,7 @@ func (l lookupActivity) readTable(ctx context.Context, from place, source *prope
 }
 
 // readFiles reads delimited text, whose values are text, and JSON, whose values keep their types.
-func readFiles(f filePlace, source *properties, limit int) ([]*expr.Object, bool, error) {
+func readFiles(f *filePlace, source *properties, limit int) ([]*expr.Object, bool, error) {
 	files, err := f.find(source)
 	if err != nil {
 		return nil, false, err
@@ -149,7 +154,7 @@ func readFiles(f filePlace, source *properties, limit int) ([]*expr.Object, bool
 	}
 	c := &collector{limit: limit}
 	for _, file := range files {
-		wanted, err := readFile(f, file, c)
+		wanted, err := readFile(f.format, file, c)
 		if err != nil {
 			if _, ok := errors.AsType[*engine.Error](err); ok {
 				return nil, false, err
@@ -163,7 +168,7 @@ func readFiles(f filePlace, source *properties, limit int) ([]*expr.Object, bool
 	return c.rows, c.more, nil
 }
 
-func readFile(f filePlace, file folder.File, c *collector) (bool, error) {
+func readFile(format fileFormat, file folder.File, c *collector) (bool, error) {
 	in, err := os.Open(file.Path)
 	if err != nil {
 		return false, err
@@ -175,8 +180,8 @@ func readFile(f filePlace, file folder.File, c *collector) (bool, error) {
 			return false, err
 		}
 	}
-	if f.format.kind == "csv" {
-		return readCSV(r, f.format, c)
+	if format.kind == "csv" {
+		return readCSV(r, format, c)
 	}
 	return readJSON(r, c)
 }

@@ -1,6 +1,7 @@
 package activity
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path"
@@ -37,6 +38,7 @@ type filePlace struct {
 	folder    string // below container
 	file      string
 	format    fileFormat
+	selected  string // path below root with the wildcards of the source, once it was read
 }
 
 // String names the place for messages and lineage.
@@ -53,7 +55,7 @@ func (p place) String() string {
 		}
 		return name
 	case p.files != nil:
-		return "file:" + path.Join(p.service, p.files.container, p.files.folder, p.files.file)
+		return "file:" + path.Join(p.service, cmp.Or(p.files.selected, path.Join(p.files.container, p.files.folder, p.files.file)))
 	}
 	return p.service
 }

@@ -22,6 +22,7 @@ const (
 	CodeQuery         = "QueryFailed"           // a statement was refused
 	CodeAssertion     = "AssertionFailed"
 	CodeResultTooBig  = "ResultTooLarge"
+	CodeTimeout       = "Timeout" // a time limit of the definition has passed
 	failureUser       = "UserError"
 	failureSystem     = "SystemError"
 	maxNestedMessages = 600 // of text quoted from elsewhere, so that a log line stays one

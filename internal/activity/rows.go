@@ -168,7 +168,7 @@ var sqlSources = map[string]struct {
 }
 
 // harmlessSource are keys of a source that change only how fast Azure reads.
-var harmlessSource = []string{"queryTimeout", "partitionOption", "maxConcurrentConnections", "disableMetricsCollection", "sourceRetryCount", "sourceRetryWait", "exportSettings"}
+var harmlessSource = []string{"partitionOption", "maxConcurrentConnections", "disableMetricsCollection", "sourceRetryCount", "sourceRetryWait"}
 
 // query says what is read from a place that speaks SQL: the source's own query, or all of the dataset's table.
 func (p place) query(source *properties) (string, error) {
@@ -184,6 +184,9 @@ func (p place) query(source *properties) (string, error) {
 		}
 		if q == "" {
 			q = "select * from " + p.lake.String()
+		}
+		if err := source.plainSettings("exportSettings"); err != nil {
+			return "", err
 		}
 		return q, source.rest(harmlessSource...)
 	case p.store != nil:

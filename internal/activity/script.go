@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/flowehr/flowehr"
@@ -26,6 +27,9 @@ type scriptBlock struct {
 	query  bool
 	params []lake.Param
 }
+
+// blockTimeout is how long each entry of typeProperties.scripts may take.
+const blockTimeout = "scriptBlockExecutionTimeout"
 
 // Limits of what a Script or Lookup returns.
 const (
@@ -58,7 +62,12 @@ func (s scriptActivity) Run(ctx context.Context, call engine.Call) (engine.Resul
 	if err != nil {
 		return engine.Result{}, err
 	}
-	if err := p.rest("scriptBlockExecutionTimeout", "logSettings", "returnMultistatementResult"); err != nil {
+	_, cancel, err := p.limited(ctx, blockTimeout) // Each block has its own limit; here it is only read.
+	if err != nil {
+		return engine.Result{}, err
+	}
+	cancel()
+	if err := p.rest("logSettings", "returnMultistatementResult"); err != nil {
 		return engine.Result{}, err
 	}
 	if len(blocks)+len(assertions) == 0 {
@@ -71,7 +80,7 @@ func (s scriptActivity) Run(ctx context.Context, call engine.Call) (engine.Resul
 	if service == LakeService {
 		err = s.onLake(ctx, call, blocks, run)
 	} else {
-		err = s.onDatabase(ctx, service, blocks, run)
+		err = s.onDatabase(ctx, service, call, blocks, run)
 	}
 	if err != nil {
 		return engine.Result{}, err
@@ -79,7 +88,11 @@ func (s scriptActivity) Run(ctx context.Context, call engine.Call) (engine.Resul
 	result := engine.Result{Output: run.output(), Rows: run.rows, Tables: run.tables}
 	if len(assertions) > 0 {
 		checked, err := s.check(ctx, call, assertions, result.Output)
-		result.Tables = append(result.Tables, checked...)
+		for _, t := range checked {
+			if !slices.ContainsFunc(result.Tables, func(known engine.Table) bool { return known.Name == t.Name }) {
+				result.Tables = append(result.Tables, t)
+			}
+		}
 		if err != nil {
 			return engine.Result{}, err
 		}
@@ -192,11 +205,17 @@ func (s scriptActivity) onLake(ctx context.Context, call engine.Call, blocks []s
 			Key:       fmt.Sprintf("%s#%d", call.Key(), i+1),
 			Operation: "SCRIPT", Pipeline: call.Pipeline, RunID: call.RunID, By: call.By,
 		}
-		res, err := s.deps.Lake.Script(ctx, b.text, commit, func(line string) { call.Log("%s", line) }, b.params...)
+		block, cancel, err := read(fmt.Sprintf("script %d", i+1), call.Properties).limited(ctx, blockTimeout)
 		if err != nil {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
+			return err
+		}
+		res, err := s.deps.Lake.Script(block, b.text, commit, func(line string) { call.Log("%s", line) }, b.params...)
+		late := context.Cause(block)
+		cancel()
+		switch {
+		case err != nil && late != nil:
+			return late
+		case err != nil:
 			return explainQuery(err, fmt.Sprintf("script %d", i+1))
 		}
 		for _, set := range res.ResultSets {
@@ -206,15 +225,14 @@ func (s scriptActivity) onLake(ctx context.Context, call engine.Call, blocks []s
 		}
 		run.affected += res.RecordsAffected
 		for _, t := range res.Tables {
-			run.rows += t.Rows
-			run.tables = append(run.tables, engine.Table{Name: "lake:" + t.Name.String(), Written: true, Rows: t.Rows, Version: t.Version})
+			run.touch(t)
 		}
 	}
 	return nil
 }
 
 // onDatabase runs queries on a data source or on the feature store.
-func (s scriptActivity) onDatabase(ctx context.Context, service string, blocks []scriptBlock, run *scriptRun) error {
+func (s scriptActivity) onDatabase(ctx context.Context, service string, call engine.Call, blocks []scriptBlock, run *scriptRun) error {
 	source, err := s.deps.source(ctx, service)
 	if err != nil {
 		return err
@@ -233,13 +251,17 @@ func (s scriptActivity) onDatabase(ctx context.Context, service string, blocks [
 	}
 	defer db.Close()
 	for i, b := range blocks {
-		rows, err := db.Query(ctx, b.text, b.args(source.Kind)...)
+		block, cancel, err := read(fmt.Sprintf("script %d", i+1), call.Properties).limited(ctx, blockTimeout)
 		if err != nil {
-			return explainSource(err, fmt.Sprintf("script %d", i+1))
+			return err
 		}
-		err = run.addStream(rows)
-		_ = rows.Close()
-		if err != nil {
+		err = run.addQuery(block, db, b.text, b.args(source.Kind)...)
+		late := context.Cause(block)
+		cancel()
+		switch {
+		case err != nil && late != nil:
+			return late
+		case err != nil:
 			return explainSource(err, fmt.Sprintf("script %d", i+1))
 		}
 	}
@@ -259,7 +281,13 @@ func (b scriptBlock) args(kind flowehr.SourceKind) []any {
 	return out
 }
 
-func (r *scriptRun) addStream(rows stream) error {
+// addQuery keeps what one query of a database gives.
+func (r *scriptRun) addQuery(ctx context.Context, db connect.Database, text string, args ...any) error {
+	rows, err := db.Query(ctx, text, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
 	var out [][]any
 	for len(out) <= maxRows {
 		row := make([]any, len(rows.Columns()))
@@ -300,6 +328,28 @@ func (r *scriptRun) addSet(columns []lake.Column, rows [][]any, truncated bool) 
 	set.Set("rowCount", int64(len(list)))
 	set.Set("rows", list)
 	r.sets = append(r.sets, set)
+}
+
+// touch keeps what a block did with a table of the lake: an entry for each table and use, over all blocks.
+func (r *scriptRun) touch(t lake.Touched) {
+	use := engine.Table{Name: "lake:" + t.Name.String(), Written: t.Use != lake.Read, Rows: t.Rows, Version: t.Version}
+	if use.Written {
+		r.rows += t.Rows
+	}
+	for i, old := range r.tables {
+		switch {
+		case old.Name != use.Name:
+		case old.Written == use.Written:
+			if use.Written {
+				use.Rows += old.Rows
+			}
+			r.tables[i] = use
+			return
+		case old.Written:
+			return // Its rows were made by an earlier block.
+		}
+	}
+	r.tables = append(r.tables, use)
 }
 
 // output has the keys of Data Factory.

@@ -36,6 +36,9 @@ func lakeSink(job *copyJob) (lake.Name, lake.Mode, error) {
 	if name.Table == "" {
 		return lake.Name{}, 0, refuse(CodeInvalid, "the sink's dataset names no table")
 	}
+	if err := p.plainSettings("importSettings"); err != nil {
+		return lake.Name{}, 0, err
+	}
 	mode := lake.Append
 	if script := p.text("preCopyScript"); strings.TrimSpace(script) != "" {
 		if !empties(script, name.String()) {
@@ -60,7 +63,7 @@ func lakeSink(job *copyJob) (lake.Name, lake.Mode, error) {
 // harmlessSink are keys of a sink that change only how fast or often Azure tries.
 var harmlessSink = []string{
 	"writeBatchSize", "writeBatchTimeout", "maxConcurrentConnections", "disableMetricsCollection", "sinkRetryCount", "sinkRetryWait",
-	"importSettings", "sqlWriterUseTableLock", "tableOption",
+	"sqlWriterUseTableLock", "tableOption",
 }
 
 // storeSink reads a sink in the feature store and says whether rows are added. Without writeBehavior the whole table is

@@ -193,8 +193,26 @@ func (r *csvReader) query(i int, g csvGroup, columns []FileColumn) (string, erro
 	for j, h := range g.header {
 		spec[j] = quoteText(h) + ": " + quoteText(types[j])
 	}
-	return fmt.Sprintf("SELECT %s FROM read_csv(%s, auto_detect = false, %s, columns = {%s}, store_rejects = true, rejects_table = 'bad_%d', rejects_scan = 'bad_scan_%d')",
-		strings.Join(list, ", "), quoteTexts(g.paths), r.dialect(), strings.Join(spec, ", "), i, i), nil
+	return fmt.Sprintf("SELECT %s FROM read_csv(%s, auto_detect = false, %s%s, columns = {%s}, store_rejects = true, rejects_table = 'bad_%d', rejects_scan = 'bad_scan_%d')",
+		strings.Join(list, ", "), quoteTexts(g.paths), r.dialect(), bufferOption(g.paths), strings.Join(spec, ", "), i, i), nil
+}
+
+// bufferOption makes the engine's buffers no larger than the largest file: its own are 32 MB, several for each thread,
+// which many small files do not need. A packed file's real size is not known.
+func bufferOption(paths []string) string {
+	const least, own = 4 << 20, 32 << 20
+	size := int64(least)
+	for _, p := range paths {
+		info, err := os.Stat(p)
+		if err != nil || strings.HasSuffix(p, ".gz") {
+			return ""
+		}
+		size = max(size, info.Size()+1)
+	}
+	if size >= own {
+		return ""
+	}
+	return fmt.Sprintf(", buffer_size = %d", size)
 }
 
 // rejects returns the records that the engine could not read, in order of file and line, each once.

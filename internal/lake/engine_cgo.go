@@ -3,12 +3,12 @@
 package lake
 
 import (
-	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"math/big"
 	"strings"
+	"sync"
 
 	duckdb "github.com/duckdb/duckdb-go/v2"
 )
@@ -96,7 +96,7 @@ func decimalText(unscaled *big.Int, scale int) string {
 
 // registerRows makes src readable in SQL as a table function without arguments. Its rows are pulled while the
 // statement runs; nothing is kept.
-func registerRows(_ context.Context, conn *sql.Conn, name string, src *rowFeed) error {
+func registerRows(conn *sql.Conn, name string, src *rowFeed, threads int) error {
 	infos := make([]duckdb.ColumnInfo, len(src.columns))
 	for i, c := range src.columns {
 		t, err := typeInfo(c.Type)
@@ -105,9 +105,9 @@ func registerRows(_ context.Context, conn *sql.Conn, name string, src *rowFeed) 
 		}
 		infos[i] = duckdb.ColumnInfo{Name: c.Name, T: t}
 	}
-	f := duckdb.ChunkTableFunction{
-		BindArguments: func(map[string]any, ...any) (duckdb.ChunkTableSource, error) {
-			return &chunkSource{feed: src, infos: infos}, nil
+	f := duckdb.ParallelChunkTableFunction{
+		BindArguments: func(map[string]any, ...any) (duckdb.ParallelChunkTableSource, error) {
+			return &chunkSource{feed: src, infos: infos, threads: threads}, nil
 		},
 	}
 	return duckdb.RegisterTableUDF(conn, name, f)
@@ -131,17 +131,26 @@ func typeInfo(t string) (duckdb.TypeInfo, error) {
 	return duckdb.NewTypeInfo(k)
 }
 
-// chunkSource fills the engine's chunks from a feed.
+// chunkSource fills the engine's chunks from a feed. The engine asks from all of its threads: one at a time is filling,
+// while the others sort, compress and write what they got.
 type chunkSource struct {
+	mu    sync.Mutex
 	feed  *rowFeed
 	infos []duckdb.ColumnInfo
+	// threads is how many of the engine's threads may ask.
+	threads int
 }
 
-func (s *chunkSource) ColumnInfos() []duckdb.ColumnInfo     { return s.infos }
-func (s *chunkSource) Init()                                {}
+func (s *chunkSource) ColumnInfos() []duckdb.ColumnInfo { return s.infos }
+func (s *chunkSource) NewLocalState() any               { return nil }
+func (s *chunkSource) Init() duckdb.ParallelTableSourceInfo {
+	return duckdb.ParallelTableSourceInfo{MaxThreads: s.threads}
+}
 func (s *chunkSource) Cardinality() *duckdb.CardinalityInfo { return nil }
 
-func (s *chunkSource) FillChunk(ch duckdb.DataChunk) error {
+func (s *chunkSource) FillChunk(_ any, ch duckdb.DataChunk) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	n := 0
 	for ; n < duckdb.GetDataChunkCapacity(); n++ {
 		row, err := s.feed.next()

@@ -2,10 +2,7 @@
 
 package lake
 
-import (
-	"context"
-	"database/sql"
-)
+import "database/sql"
 
 // haveEngine tells that this binary contains the SQL engine.
 const haveEngine = false
@@ -18,4 +15,4 @@ func engineMap(any) map[string]any { return nil }
 
 func plain(v any) any { return v }
 
-func registerRows(context.Context, *sql.Conn, string, *rowFeed) error { return ErrNoEngine }
+func registerRows(*sql.Conn, string, *rowFeed, int) error { return ErrNoEngine }

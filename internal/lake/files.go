@@ -108,7 +108,7 @@ func (l *Lake) writeFiles(ctx context.Context, n Name, src FileSource, mode Mode
 			return Written{}, fmt.Errorf("column %s: %w", col.Name, err)
 		}
 	}
-	s, err := l.open(ctx, false, paths...)
+	s, err := l.open(ctx, sessionKind{writes: true, inputs: paths})
 	if err != nil {
 		return Written{}, err
 	}

@@ -170,7 +170,7 @@ func TestBadRowsAreNamedOrPutAside(t *testing.T) {
 			}
 
 			if tc.src.Format == FormatBundle { // Alone it leaves nothing to read.
-				other := writeFile(t, "good.json", `{"entry":[]}`)
+				other := writeFile(t, "good.json", `{"resourceType":"Bundle","entry":[]}`)
 				tc.src.Paths = append(tc.src.Paths, other)
 			}
 			tc.src.BadRows = Quarantine

@@ -17,10 +17,23 @@ type jsonReader struct {
 	s     *session
 	src   FileSource
 	paths []string
+	// large tells that a line of NDJSON may be as long as largeLine: then the engine's buffers are too.
+	large bool
 }
+
+// The engine has a buffer of twice the longest line for each thread, so the second limit is only tried when the first
+// is not enough.
+const (
+	usualLine = 16 << 20
+	largeLine = 64 << 20
+)
 
 func (r *jsonReader) stage(ctx context.Context, n Name, fit schemaFit) (*staged, []badRecord, error) {
 	st, err := r.try(ctx, n, fit)
+	if err != nil && strings.Contains(err.Error(), "maximum_object_size") && !r.large {
+		r.large = true
+		st, err = r.try(ctx, n, fit)
+	}
 	if err == nil || !isBadData(err) {
 		return st, nil, err
 	}
@@ -99,7 +112,11 @@ func (r *jsonReader) scans(paths []string, function, options string) ([]string, 
 		options = ", " + options
 	}
 	if r.src.Format == FormatNDJSON {
-		return []string{"SELECT * FROM " + function + "(" + quoteTexts(paths) + ", format = 'newline_delimited', maximum_object_size = 67108864" + options + ")"}, nil
+		longest, err := r.longestLine(paths)
+		if err != nil {
+			return nil, err
+		}
+		return []string{fmt.Sprintf("SELECT * FROM %s(%s, format = 'newline_delimited', maximum_object_size = %d%s)", function, quoteTexts(paths), longest, options)}, nil
 	}
 	// An object may be as large as its file.
 	largest := int64(16 << 20)
@@ -119,6 +136,25 @@ func (r *jsonReader) scans(paths []string, function, options string) ([]string, 
 		}
 	}
 	return out, nil
+}
+
+// longestLine is how long a line of NDJSON may be: no longer than the largest file.
+func (r *jsonReader) longestLine(paths []string) (int64, error) {
+	limit := int64(usualLine)
+	if r.large {
+		limit = largeLine
+	}
+	largest := int64(1 << 20)
+	for _, p := range paths {
+		info, err := os.Stat(p)
+		if err != nil {
+			return 0, err
+		}
+		if largest = max(largest, info.Size()); strings.HasSuffix(p, ".gz") {
+			return limit, nil
+		}
+	}
+	return min(limit, largest), nil
 }
 
 // peekJSON tells whether a file is an array or not, and how large an object in it can be.
@@ -159,18 +195,20 @@ func (r *jsonReader) query(paths []string, columns []FileColumn) (string, error)
 		return "", err
 	}
 	if r.src.Format == FormatBundle {
-		parts, err := r.scans(paths, "read_json", "columns = {'entry': 'STRUCT(resource JSON)[]'}")
+		parts, err := r.scans(paths, "read_json", "columns = {'resourceType': 'VARCHAR', 'entry': 'STRUCT(resource JSON)[]'}")
 		if err != nil {
 			return "", err
 		}
-		where := ""
+		// An entry without a resource, such as the answer to a deletion, is no record.
+		where := " WHERE e.resource IS NOT NULL"
 		if t := r.src.ResourceType; t != "" {
 			where = " WHERE json_extract_string(e.resource, '$.resourceType') = " + quoteText(t)
 		}
-		source := "SELECT e.resource AS json FROM (SELECT unnest(entry) AS e FROM (" + strings.Join(parts, " UNION ALL ") + "))" + where
+		entries := "CASE WHEN resourceType = 'Bundle' THEN entry ELSE error('Expected a Bundle') END"
+		source := "SELECT e.resource AS json FROM (SELECT unnest(" + entries + ") AS e FROM (" + strings.Join(parts, " UNION ALL ") + "))" + where
 		return plan.whole(source), nil
 	}
-	if plan.needsWhole() {
+	if plan.overlap {
 		parts, err := r.scans(paths, "read_json_objects", "")
 		if err != nil {
 			return "", err

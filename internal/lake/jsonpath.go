@@ -26,6 +26,9 @@ func parsePath(path string) ([]jsonStep, error) {
 			if !ok || name == "" {
 				return nil, fmt.Errorf("path %q: ['name'] is not closed", path)
 			}
+			if strings.ContainsAny(name, `"\\`) {
+				return nil, fmt.Errorf("path %q: a name with \" or \\ in it is not supported", path)
+			}
 			out, rest = append(out, jsonStep{field: name, index: -1}), after
 		case rest[0] == '[':
 			digits, after, ok := strings.Cut(rest[1:], "]")
@@ -99,33 +102,19 @@ func (n *jsonNode) fields(literal bool) string {
 	return strings.Join(out, ", ")
 }
 
-// transform is the structure in the words of json_transform.
-func (n *jsonNode) transform() string {
-	switch {
-	case n.elem != nil:
-		return "[" + n.elem.transform() + "]"
-	case len(n.names) > 0:
-		out := make([]string, len(n.names))
-		for i, name := range n.names {
-			out[i] = strconv.Quote(name) + ":" + n.child[name].transform()
-		}
-		return "{" + strings.Join(out, ",") + "}"
-	}
-	return strconv.Quote(n.typ)
-}
-
 // jsonPlan is how columns are read from objects.
 type jsonPlan struct {
 	columns []FileColumn
 	types   []string
 	steps   [][]jsonStep
 	root    *jsonNode
-	// extracted columns are read by path from the whole object, because another column lies inside theirs.
-	extracted []bool
+	// overlap tells that a column is the whole object, or lies inside another one's value or at the same place with
+	// another type. root has no room for both, so the objects have to be read whole.
+	overlap bool
 }
 
 func planJSON(columns []FileColumn) (*jsonPlan, error) {
-	p := &jsonPlan{columns: columns, root: &jsonNode{}, extracted: make([]bool, len(columns))}
+	p := &jsonPlan{columns: columns, root: &jsonNode{}}
 	for _, c := range columns {
 		typ, err := engineType(c.typ())
 		if err != nil {
@@ -138,17 +127,12 @@ func planJSON(columns []FileColumn) (*jsonPlan, error) {
 		p.types, p.steps = append(p.types, typ), append(p.steps, steps)
 	}
 	for i, a := range p.steps {
+		p.overlap = p.overlap || len(a) == 0
 		for j, b := range p.steps {
-			if i != j && (inside(b, a) || j < i && same(a, b) && p.types[i] != p.types[j]) {
-				p.extracted[i] = true
-			}
+			p.overlap = p.overlap || i != j && (inside(b, a) || same(a, b) && p.types[i] != p.types[j])
 		}
-		p.extracted[i] = p.extracted[i] || len(a) == 0
 	}
 	for i, steps := range p.steps {
-		if p.extracted[i] {
-			continue
-		}
 		n := p.root
 		for k, s := range steps {
 			if s.index < 0 && n.elem != nil || s.index >= 0 && len(n.names) > 0 {
@@ -185,25 +169,18 @@ func same(a, b []jsonStep) bool { return len(a) == len(b) && under(a, b) }
 
 func inside(a, b []jsonStep) bool { return len(a) > len(b) && under(a, b) }
 
+// describeSteps writes a path as the engine's JSON functions take it.
 func describeSteps(steps []jsonStep) string {
-	out := "$"
+	var out strings.Builder
+	out.WriteByte('$')
 	for _, s := range steps {
 		if s.index >= 0 {
-			out += "[" + strconv.Itoa(s.index) + "]"
+			out.WriteString("[" + strconv.Itoa(s.index) + "]")
 			continue
 		}
-		out += `."` + s.field + `"`
+		out.WriteString(`."` + s.field + `"`)
 	}
-	return out
-}
-
-func (p *jsonPlan) needsWhole() bool {
-	for _, e := range p.extracted {
-		if e {
-			return true
-		}
-	}
-	return false
+	return out.String()
 }
 
 // pick is the expression of column i below the value that is called from.
@@ -227,22 +204,41 @@ func (p *jsonPlan) direct(source string) string {
 	return "SELECT " + strings.Join(list, ", ") + " FROM (" + source + ") AS r"
 }
 
-// whole reads from a source that has whole objects in a column json.
+// whole reads from a source that has whole objects in a column json. All values are taken in one pass as text and cast
+// then, so that a field that is missing is nothing, and one of another type is an error. A second pass finds what the
+// first would take for missing: text or a number where a path goes on.
 func (p *jsonPlan) whole(source string) string {
-	list := make([]string, len(p.columns))
+	paths, list := make([]string, len(p.columns)), make([]string, len(p.columns))
+	var places []string
+	wants := map[string]string{}
 	for i, c := range p.columns {
-		switch {
-		case len(p.steps[i]) == 0:
-			list[i] = "CAST(json AS VARCHAR) AS " + quoteName(c.Name)
-		case p.extracted[i]:
-			list[i] = "CAST(json_extract_string(json, " + quoteText(describeSteps(p.steps[i])) + ") AS " + p.types[i] + ") AS " + quoteName(c.Name)
-		default:
-			list[i] = p.pick(i, "v")
+		paths[i] = describeSteps(p.steps[i])
+		value := "texts[" + strconv.Itoa(i+1) + "]"
+		if len(p.steps[i]) == 0 {
+			value = "CAST(json AS VARCHAR)"
+		}
+		list[i] = "CAST(" + value + " AS " + p.types[i] + ") AS " + quoteName(c.Name)
+		for k, s := range p.steps[i] {
+			place := describeSteps(p.steps[i][:k])
+			if wants[place] != "" {
+				continue
+			}
+			places = append(places, place)
+			wants[place] = "OBJECT"
+			if s.index >= 0 {
+				wants[place] = "ARRAY"
+			}
 		}
 	}
-	value := ""
-	if len(p.root.names) > 0 {
-		value = ", json_transform_strict(json, " + quoteText(p.root.transform()) + ") AS v"
+	texts := "json_extract_string(json, " + quoteTexts(paths) + ")"
+	if len(places) > 0 {
+		cases := ""
+		for i, place := range places {
+			kind := "kinds[" + strconv.Itoa(i+1) + "]"
+			cases += " WHEN " + kind + " NOT IN (" + quoteText(wants[place]) + ", 'NULL') THEN error('Expected " + wants[place] + ", got ' || " + kind + ")"
+		}
+		texts = "CASE" + cases + " ELSE " + texts + " END"
+		source = "SELECT json, json_type(json, " + quoteTexts(places) + ") AS kinds FROM (" + source + ")"
 	}
-	return "SELECT " + strings.Join(list, ", ") + " FROM (SELECT json" + value + " FROM (" + source + "))"
+	return "SELECT " + strings.Join(list, ", ") + " FROM (SELECT json, " + texts + " AS texts FROM (" + source + "))"
 }

@@ -1,8 +1,8 @@
 // Package lake keeps the data lake: zones of Delta tables in a directory, written and read by SQL on one machine.
 //
 // Tables lie in {Dir}/{zone}/{table}/ as Parquet files with a Delta log, so that Spark and other Delta readers can use
-// them as they are. The log is package delta's; Parquet, CSV, JSON and SQL are DuckDB's, which a build without cgo
-// does not have: there [Open] says so.
+// them as they are; spark_test.go is the witness, with Spark 4.0 and delta-spark 4.0. The log is package delta's;
+// Parquet, CSV, JSON and SQL are DuckDB's, which a build without cgo does not have: there [Open] says so.
 //
 // The package does not know pipelines, people or permissions: who made a commit is what the caller says in [Commit].
 //
@@ -19,6 +19,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -43,8 +44,8 @@ var (
 type Options struct {
 	Dir      string           // one directory below it for each zone
 	Zones    []string         // made when they do not exist
-	MemoryMB int              // limit of one session of the engine; 0 means 1024
-	Threads  int              // of one session; 0 means one for each core
+	MemoryMB int              // of all sessions that write, together (see memory.go); 0 means 1024, the least is 256
+	Threads  int              // of one session, as far as its memory allows; 0 means one for each core
 	Temp     string           // for what does not fit into memory; empty means {Dir}/_tmp
 	Now      func() time.Time // nil means time.Now
 }
@@ -61,6 +62,7 @@ type Lake struct {
 	snaps  map[Name]*delta.Snapshot
 	closed bool
 
+	memory  *memoryShares
 	parquet *parquetLog
 }
 
@@ -99,10 +101,14 @@ func Open(o Options) (*Lake, error) {
 	if o.MemoryMB <= 0 {
 		o.MemoryMB = 1024
 	}
+	o.MemoryMB = max(o.MemoryMB, leastMemoryMB)
+	if o.Threads <= 0 {
+		o.Threads = runtime.NumCPU()
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	l := &Lake{dir: dir, temp: temp, opts: o, now: o.Now, zones: map[string]bool{}, snaps: map[Name]*delta.Snapshot{}}
+	l := &Lake{dir: dir, temp: temp, opts: o, now: o.Now, zones: map[string]bool{}, snaps: map[Name]*delta.Snapshot{}, memory: newMemory(o.MemoryMB)}
 	l.parquet = &parquetLog{lake: l}
 	l.sweep()
 	for _, z := range o.Zones {

@@ -350,6 +350,41 @@ func TestVacuumKeepsWhatIsUsed(t *testing.T) {
 	}
 }
 
+func TestVacuumAllKeepsAWeek(t *testing.T) {
+	l, ctx := newLake(t), context.Background()
+	for _, zone := range []string{"bronze", "gold"} {
+		mustScript(t, l, "CREATE TABLE "+zone+".t AS SELECT 1 AS a; INSERT OVERWRITE "+zone+".t SELECT 2; INSERT OVERWRITE "+zone+".t SELECT 3")
+	}
+	broken := filepath.Join(l.dir, "silver", "broken", "_delta_log")
+	if err := os.MkdirAll(broken, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(broken, "00000000000000000000.json"), []byte("{oops"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.VacuumAll(ctx, LeastKept-time.Second); err == nil {
+		t.Error("less than a week was kept")
+	}
+	for _, tt := range []struct {
+		later time.Duration
+		gone  int
+	}{{LeastKept - time.Hour, 0}, {LeastKept + time.Hour, 4}, {LeastKept + time.Hour, 0}} {
+		l.now = func() time.Time { return time.Now().Add(tt.later) }
+		n, err := l.VacuumAll(ctx, LeastKept)
+		if err == nil || !strings.Contains(err.Error(), "silver.broken") || n != tt.gone {
+			t.Errorf("after %s: %d files went, %v; want %d and the broken table named", tt.later, n, err, tt.gone)
+		}
+	}
+	if got := mustQuery(t, l, "SELECT b.a, g.a FROM bronze.t b, gold.t g"); len(got) != 1 || got[0][0] != int64(3) || got[0][1] != int64(3) {
+		t.Errorf("rows = %v", got)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, err := l.VacuumAll(ctx, LeastKept); !errors.Is(err, context.Canceled) {
+		t.Errorf("a cancelled vacuum: %v", err)
+	}
+}
+
 func TestOpenSweepsOldLeftovers(t *testing.T) {
 	l := newLake(t)
 	fresh, old := filepath.Join(l.temp, "session-fresh"), filepath.Join(l.temp, "session-old")

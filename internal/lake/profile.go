@@ -57,7 +57,7 @@ func (l *Lake) Profile(ctx context.Context, n Name) ([]ColumnProfile, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := l.open(ctx, false)
+	s, err := l.open(ctx, sessionKind{})
 	if err != nil {
 		return nil, err
 	}

@@ -55,7 +55,7 @@ func (l *Lake) prepare(ctx context.Context, text string, params []Param) (*sessi
 	if err != nil {
 		return nil, "", err
 	}
-	s, err := l.open(ctx, true)
+	s, err := l.open(ctx, sessionKind{ordered: true})
 	if err != nil {
 		return nil, "", err
 	}

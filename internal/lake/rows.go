@@ -48,12 +48,12 @@ func (l *Lake) writeRows(ctx context.Context, n Name, src RowSource, mode Mode, 
 	if err != nil {
 		return Written{}, err
 	}
-	s, err := l.open(ctx, false)
+	s, err := l.open(ctx, sessionKind{writes: true})
 	if err != nil {
 		return Written{}, err
 	}
 	defer s.close()
-	if err := registerRows(ctx, s.conn, "source_rows", feed); err != nil {
+	if err := registerRows(s.conn, "source_rows", feed, l.opts.Threads); err != nil {
 		return Written{}, err
 	}
 	st, err := l.stage(ctx, s, n, "SELECT * FROM source_rows()", fit)
@@ -196,6 +196,9 @@ func converter(typ string) func(any) (any, error) {
 		}
 	case "double":
 		return func(v any) (any, error) {
+			if _, ok := v.(float64); ok {
+				return v, nil
+			}
 			if f, ok := toFloat(v); ok {
 				return f, nil
 			}
@@ -205,6 +208,9 @@ func converter(typ string) func(any) (any, error) {
 		return toBool
 	case "date", "timestamp":
 		return func(v any) (any, error) {
+			if t, ok := v.(time.Time); ok && t.Location() == time.UTC {
+				return v, nil
+			}
 			if t, ok := toTime(v); ok {
 				return t, nil
 			}
@@ -228,7 +234,7 @@ func converter(typ string) func(any) (any, error) {
 func toText(v any) (any, error) {
 	switch x := v.(type) {
 	case string:
-		return x, nil
+		return v, nil // As it is: putting x into an interface again would cost an allocation.
 	case []byte:
 		return string(x), nil
 	case time.Time:
@@ -244,6 +250,9 @@ func toText(v any) (any, error) {
 
 func whole(low, high int64, typ string, make func(int64) any) func(any) (any, error) {
 	return func(v any) (any, error) {
+		if _, ok := v.(int64); ok && typ == "long" {
+			return v, nil
+		}
 		n, ok := toInt(v)
 		if !ok || n < low || n > high {
 			return nil, errMisfit(v, typ)

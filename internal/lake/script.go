@@ -16,16 +16,27 @@ type ScriptResult struct {
 	ResultSets []Result
 	// RecordsAffected is the number of rows that were written or deleted.
 	RecordsAffected int64
-	// Tables are the tables that were changed, in order of the first change.
+	// Tables are the tables that were read, written or dropped, in order of the first time.
 	Tables []Touched
 }
 
-// Touched is a table that a script changed.
+// Use is what a script did with a table.
+type Use int
+
+// The uses.
+const (
+	Read Use = iota
+	Wrote
+	Dropped
+)
+
+// Touched is a table that a script used. A table may be read and written; one that the script itself made before is
+// not reported as read, as its rows come from what was.
 type Touched struct {
 	Name    Name
-	Written bool // false when it was dropped
-	Rows    int64
-	Version int64
+	Use     Use
+	Rows    int64 // rows written; of a read table all that it had, or -1 when another writer did not record it
+	Version int64 // that was written or read; -1 of a dropped table
 }
 
 // maxScriptRows bounds what one SELECT of a script returns; more is cut off and marked so.
@@ -45,7 +56,7 @@ func (l *Lake) Script(ctx context.Context, text string, c Commit, log func(strin
 	if err != nil {
 		return ScriptResult{}, err
 	}
-	s, err := l.open(ctx, true)
+	s, err := l.open(ctx, sessionKind{writes: true, ordered: true})
 	if err != nil {
 		return ScriptResult{}, err
 	}
@@ -88,6 +99,7 @@ func (r *runner) run(ctx context.Context, st statement) error {
 	if err := r.s.show(ctx, r.lake.tables(st.tokens)); err != nil {
 		return err
 	}
+	r.readFrom(st)
 	switch st.kind {
 	case kindSelect:
 		res, err := r.s.query(ctx, body, maxScriptRows)
@@ -279,8 +291,37 @@ func (r *runner) drop(ctx context.Context, st statement) error {
 		return err
 	}
 	r.log(fmt.Sprintf("statement %d: %s dropped", r.number, st.target))
-	r.result.Tables = append(r.result.Tables, Touched{Name: st.target})
+	r.record(Touched{Name: st.target, Use: Dropped, Version: -1})
 	return nil
+}
+
+// readFrom records the tables that the statement's query reads, as they are shown to it.
+func (r *runner) readFrom(st statement) {
+	for _, n := range r.lake.tables(st.body) {
+		snap := r.s.views[n]
+		made := slices.ContainsFunc(r.result.Tables, func(t Touched) bool { return t.Name == n && t.Use == Wrote })
+		if snap == nil || made {
+			continue
+		}
+		rows, exact := snap.Rows()
+		if !exact {
+			rows = -1
+		}
+		r.record(Touched{Name: n, Use: Read, Rows: rows, Version: snap.Version})
+	}
+}
+
+// record keeps one entry for each table and use: written rows add up, and the newest version counts.
+func (r *runner) record(t Touched) {
+	i := slices.IndexFunc(r.result.Tables, func(o Touched) bool { return o.Name == t.Name && o.Use == t.Use })
+	if i < 0 {
+		r.result.Tables = append(r.result.Tables, t)
+		return
+	}
+	if t.Use == Wrote {
+		t.Rows += r.result.Tables[i].Rows
+	}
+	r.result.Tables[i] = t
 }
 
 // touch records what a write did.
@@ -294,14 +335,7 @@ func (r *runner) touch(n Name, w Written) {
 		r.log(fmt.Sprintf("statement %d: %d rows, %s is at version %d", r.number, w.Rows, n, w.Version))
 	}
 	r.result.RecordsAffected += w.Rows
-	t := Touched{Name: n, Written: true, Rows: w.Rows, Version: w.Version}
-	i := slices.IndexFunc(r.result.Tables, func(t Touched) bool { return t.Name == n })
-	if i < 0 {
-		r.result.Tables = append(r.result.Tables, t)
-		return
-	}
-	t.Rows += r.result.Tables[i].Rows
-	r.result.Tables[i] = t
+	r.record(Touched{Name: n, Use: Wrote, Rows: w.Rows, Version: w.Version})
 }
 
 // rename gives the columns of a query the names of cols, by position.

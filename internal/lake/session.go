@@ -26,24 +26,42 @@ type session struct {
 	db   *sql.DB
 	conn *sql.Conn
 	temp string
+	// release gives the session's share of the memory back.
+	release func()
 	// views are the tables that the session has a view of, with the snapshot that the view shows.
 	views map[Name]*delta.Snapshot
 }
 
-// open starts a session that may also touch the files in inputs. ordered keeps rows in the order of their
-// source; without it the engine is faster and needs less memory.
-func (l *Lake) open(ctx context.Context, ordered bool, inputs ...string) (*session, error) {
+// sessionKind is what a session is for.
+type sessionKind struct {
+	// writes tells that the session makes files of a table. It then waits for its share of the memory.
+	writes bool
+	// ordered keeps rows in the order of their source; without it the engine is faster and needs less memory.
+	ordered bool
+	// inputs are files that the session may read besides the tables.
+	inputs []string
+}
+
+// open starts a session.
+func (l *Lake) open(ctx context.Context, kind sessionKind) (*session, error) {
 	l.mu.Lock()
 	closed := l.closed
 	l.mu.Unlock()
 	if closed {
 		return nil, errors.New("lake is closed")
 	}
-	temp, err := os.MkdirTemp(l.temp, "session-")
-	if err != nil {
+	s := &session{lake: l, views: map[Name]*delta.Snapshot{}, release: func() {}}
+	memoryMB := l.memory.reading()
+	var err error
+	if kind.writes {
+		if memoryMB, s.release, err = l.memory.writing(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if s.temp, err = os.MkdirTemp(l.temp, "session-"); err != nil {
+		s.release()
 		return nil, diskError(err)
 	}
-	s := &session{lake: l, temp: temp, views: map[Name]*delta.Snapshot{}}
 	if s.db, err = openEngine(); err != nil {
 		s.close()
 		return nil, err
@@ -52,23 +70,21 @@ func (l *Lake) open(ctx context.Context, ordered bool, inputs ...string) (*sessi
 		s.close()
 		return nil, err
 	}
-	dirs := []string{temp}
+	dirs := []string{s.temp}
 	for _, z := range l.Zones() {
 		dirs = append(dirs, filepath.Join(l.dir, z))
 	}
 	setup := []string{
 		"SET GLOBAL TimeZone = 'UTC'",
-		fmt.Sprintf("SET memory_limit = '%dMB'", l.opts.MemoryMB),
-		"SET temp_directory = " + quoteText(filepath.Join(temp, "spill")),
-		"SET preserve_insertion_order = " + fmt.Sprint(ordered),
+		fmt.Sprintf("SET memory_limit = '%dMB'", memoryMB),
+		"SET temp_directory = " + quoteText(filepath.Join(s.temp, "spill")),
+		fmt.Sprintf("SET threads = %d", threads(l.opts.Threads, memoryMB)),
+		"SET preserve_insertion_order = " + fmt.Sprint(kind.ordered),
 		"SET autoinstall_known_extensions = false",
 		"SET autoload_known_extensions = false",
 		"SET allow_community_extensions = false",
 		"SET allowed_directories = " + quoteTexts(dirs),
-		"SET allowed_paths = " + quoteTexts(inputs),
-	}
-	if l.opts.Threads > 0 {
-		setup = append(setup, fmt.Sprintf("SET threads = %d", l.opts.Threads))
+		"SET allowed_paths = " + quoteTexts(kind.inputs),
 	}
 	for _, z := range l.Zones() {
 		setup = append(setup, "CREATE SCHEMA "+quoteName(z))
@@ -90,6 +106,7 @@ func (s *session) close() {
 		s.db.Close()
 	}
 	os.RemoveAll(s.temp)
+	s.release()
 }
 
 func (s *session) exec(ctx context.Context, text string, args ...any) error {

@@ -187,6 +187,7 @@ func faultReason(err error) string {
 	for _, p := range []struct{ find, say string }{
 		{"Failed to cast value", "a value is not of its column's type"},
 		{"Could not convert", "a value is not of its column's type"},
+		{"Expected a Bundle", "not a FHIR bundle"},
 		{"Expected OBJECT", "there is no object where a path goes on"},
 		{"Expected ARRAY", "there is no list where a path has an index"},
 		{"out of range", "a value is out of its type's range"},

@@ -199,6 +199,38 @@ func (l *Lake) Vacuum(ctx context.Context, n Name, keep time.Duration) (int, err
 	return len(gone), nil
 }
 
+// LeastKept is the least that [Lake.VacuumAll] keeps: no write or read lasts so long, and people who look for what went
+// wrong last week still find it.
+const LeastKept = 7 * 24 * time.Hour
+
+// VacuumAll does the same for every table of every zone, and may run beside all other work. A keep below [LeastKept]
+// is refused. A table that cannot be cleaned does not stop the others; the error names each of them.
+func (l *Lake) VacuumAll(ctx context.Context, keep time.Duration) (int, error) {
+	if keep < LeastKept {
+		return 0, fmt.Errorf("vacuum: want to keep at least %s, not %s", LeastKept, keep)
+	}
+	gone := 0
+	var errs []error
+	for _, z := range l.Zones() {
+		names, err := l.names(z)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("vacuum zone %s: %w", z, err))
+			continue
+		}
+		for _, n := range names {
+			if ctx.Err() != nil {
+				return gone, context.Cause(ctx)
+			}
+			went, err := l.Vacuum(ctx, n, keep)
+			gone += went
+			if err != nil && !errors.Is(err, ErrNotFound) { // Dropped meanwhile.
+				errs = append(errs, err)
+			}
+		}
+	}
+	return gone, errors.Join(errs...)
+}
+
 func columns(s delta.Schema) []Column {
 	out := make([]Column, len(s.Fields))
 	for i, f := range s.Fields {

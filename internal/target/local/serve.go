@@ -15,6 +15,7 @@ import (
 	"github.com/flowehr/flowehr/internal/activity"
 	"github.com/flowehr/flowehr/internal/audit"
 	"github.com/flowehr/flowehr/internal/engine"
+	"github.com/flowehr/flowehr/internal/lake"
 	"github.com/flowehr/flowehr/internal/service/portal"
 	"github.com/flowehr/flowehr/internal/supervise"
 )
@@ -55,6 +56,7 @@ func (h *Host) Serve(ctx context.Context, o ServeOptions, ready func(portal stri
 	group.Add(h.server)
 	group.Add(setupService{h, o.Setup}, h.server.Name())
 	group.Add(engineService{h}, "changes")
+	group.Add(keepingService{h}, "changes")
 	group.Add(portalService{h, listener, address}, "engine")
 
 	publish := func(ready bool) error {
@@ -168,10 +170,39 @@ func (s engineService) Run(ctx context.Context, ready func()) error {
 		WorkerID:   fmt.Sprintf("%s/%d", s.host.Who, os.Getpid()),
 		Factory:    "adf-" + s.host.Environment.Suffix,
 		Keep:       time.Duration(s.host.Environment.Sizes.LogRetentionDays) * 24 * time.Hour,
-		// Each activity of the lake takes memory_mb at most; a few at once keep a small machine usable.
+		// The lake shares memory_mb among up to four writers; more at once would only wait for it.
 		MaxActivities: 4,
 	})
 	return e.Run(ctx, ready)
+}
+
+// keepingService tidies the lake once a day: what no reader can need any more is deleted.
+type keepingService struct{ host *Host }
+
+// Name returns "housekeeping".
+func (s keepingService) Name() string { return "housekeeping" }
+
+// Run tidies for the first time an hour after the start, so that starting is not slowed down, and then daily. A table
+// that cannot be tidied is logged and tried again the next day.
+func (s keepingService) Run(ctx context.Context, ready func()) error {
+	ready()
+	next := time.NewTimer(time.Hour)
+	defer next.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-next.C:
+		}
+		files, err := s.host.lake.VacuumAll(ctx, lake.LeastKept)
+		log := s.host.Logger.With("service", "housekeeping", "files", files)
+		if err != nil {
+			log.Warn("tidied the lake in part", "error", err)
+		} else {
+			log.Info("tidied the lake")
+		}
+		next.Reset(24 * time.Hour)
+	}
 }
 
 // portalService serves the portal.

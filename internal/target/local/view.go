@@ -137,7 +137,7 @@ func (v environmentView) Services(context.Context, portal.Person) ([]portal.Serv
 		return nil, nil
 	}
 	about := map[string]string{"postgres": "Feature store, and the record of runs", "changes": "Brings what stands to what the definition says",
-		"engine": "Runs pipelines", "portal": "This site"}
+		"engine": "Runs pipelines", "housekeeping": "Deletes files of the lake that no reader can need any more", "portal": "This site"}
 	var out []portal.Service
 	for _, s := range states() {
 		x := portal.Service{Name: s.Name, Text: about[s.Name], Health: health(s.Phase), Since: s.Since, Restarts: s.Restarts, Memory: -1}

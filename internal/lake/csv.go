@@ -219,29 +219,36 @@ func bufferOption(paths []string) string {
 func (r *csvReader) rejects(ctx context.Context, groups int) ([]badRecord, error) {
 	var out []badRecord
 	for i := range groups {
-		rows, err := r.s.conn.QueryContext(ctx, fmt.Sprintf(`SELECT s.file_path, e.line, e.error_type, coalesce(e.column_name, ''), coalesce(e.csv_line, '')
-			FROM bad_%d e JOIN bad_scan_%d s USING (scan_id, file_id) ORDER BY ALL`, i, i))
-		if err != nil {
-			return nil, engineError(ctx, err)
+		var err error
+		if out, err = r.rejectsOf(ctx, i, out); err != nil {
+			return nil, err
 		}
-		for rows.Next() {
-			var b badRecord
-			var kind, column string
-			if err := rows.Scan(&b.File, &b.Line, &kind, &column, &b.Record); err != nil {
-				rows.Close()
-				return nil, err
-			}
-			if k := len(out) - 1; k >= 0 && out[k].File == b.File && out[k].Line == b.Line {
-				continue // The same record may be wrong in several places; the first is enough to name it.
-			}
-			b.Reason = rejectReason(kind, column)
-			out = append(out, b)
+	}
+	return out, nil
+}
+
+// rejectsOf adds the records of one group of files to out.
+func (r *csvReader) rejectsOf(ctx context.Context, group int, out []badRecord) ([]badRecord, error) {
+	rows, err := r.s.conn.QueryContext(ctx, fmt.Sprintf(`SELECT s.file_path, e.line, e.error_type, coalesce(e.column_name, ''), coalesce(e.csv_line, '')
+		FROM bad_%d e JOIN bad_scan_%d s USING (scan_id, file_id) ORDER BY ALL`, group, group))
+	if err != nil {
+		return nil, engineError(ctx, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var b badRecord
+		var kind, column string
+		if err := rows.Scan(&b.File, &b.Line, &kind, &column, &b.Record); err != nil {
+			return nil, err
 		}
-		err = rows.Err()
-		rows.Close()
-		if err != nil {
-			return nil, engineError(ctx, err)
+		if k := len(out) - 1; k >= 0 && out[k].File == b.File && out[k].Line == b.Line {
+			continue // The same record may be wrong in several places; the first is enough to name it.
 		}
+		b.Reason = rejectReason(kind, column)
+		out = append(out, b)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, engineError(ctx, err)
 	}
 	return out, nil
 }
@@ -289,7 +296,7 @@ func (r *csvReader) firstRecord(path string) ([]string, error) {
 		return nil, err
 	}
 	defer f.Close()
-	var in io.Reader = f
+	var in io.Reader
 	switch enc := strings.ToLower(r.src.CSV.Encoding); enc {
 	case "", "utf-8":
 		in = transform.NewReader(f, unicode.BOMOverride(transform.Nop))
@@ -333,7 +340,7 @@ func splitRecord(in *bufio.Reader, delim, quote, escape string) ([]string, error
 		switch {
 		case quoted && b == escape[0]:
 			if next, err := in.Peek(1); err == nil && next[0] == quote[0] {
-				in.ReadByte()
+				_, _ = in.ReadByte() // the one that was looked at
 				field.WriteByte(quote[0])
 				continue
 			}

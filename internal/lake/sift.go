@@ -98,8 +98,9 @@ func (r *jsonReader) siftFile(ctx context.Context, path, good string) ([]badReco
 				bad = append(bad, badRecord{File: path, Line: l.number, Reason: reason, Record: string(l.text)})
 				continue
 			}
-			w.Write(l.text)
-			w.WriteByte('\n')
+			// A failed write is remembered by the buffer and told by Flush.
+			_, _ = w.Write(l.text)
+			_ = w.WriteByte('\n')
 		}
 		if len(bad) > 0 && r.src.BadRows == Fail {
 			return bad, nil

@@ -239,14 +239,6 @@ func columns(s delta.Schema) []Column {
 	return out
 }
 
-func schema(cols []Column) delta.Schema {
-	var s delta.Schema
-	for _, c := range cols {
-		s.Fields = append(s.Fields, delta.Field{Name: c.Name, Type: c.Type, Nullable: true, Comment: c.Comment})
-	}
-	return s
-}
-
 func version(e delta.Entry) Version {
 	i := e.Info
 	return Version{

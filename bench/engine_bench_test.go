@@ -44,8 +44,7 @@ func BenchmarkEngineThroughput(b *testing.B) {
 	best, median := rates[len(rates)-1], rates[len(rates)/2]
 	b.ReportMetric(best, "best-runs/s")
 	b.ReportMetric(median, "median-runs/s")
-	b.ReportMetric(best/engineRunsPerSecond, "best-of-limit")
-	b.ReportMetric(median/engineRunsPerSecond, "median-of-limit")
+	compared(b, fmt.Sprintf("median %.0f, best %.0f runs/s", median, best), fmt.Sprintf("%d runs/s", int(engineRunsPerSecond)), median/engineRunsPerSecond, 1)
 }
 
 // BenchmarkEngineSequential runs pipelines one after another, in five series of a hundred.
@@ -70,8 +69,7 @@ func BenchmarkEngineSequential(b *testing.B) {
 	b.ReportMetric(float64(best.Microseconds())/1000, "best-p50-ms")
 	b.ReportMetric(float64(median.Microseconds())/1000, "median-p50-ms")
 	b.ReportMetric(commitTime(b, pool), "commit-p50-ms") // a run is five durable commits one after another
-	b.ReportMetric(float64(engineSequentialP50)/float64(best), "best-of-limit")
-	b.ReportMetric(float64(engineSequentialP50)/float64(median), "median-of-limit")
+	compared(b, fmt.Sprintf("p50 median %s, best %s", median, best), engineSequentialP50.String(), float64(engineSequentialP50)/float64(median), 1)
 }
 
 // commitTime is what one durable commit takes on this machine at this time, in milliseconds.

@@ -19,7 +19,7 @@ var (
 	table     []line
 )
 
-// compared adds a line to the table. A benchmark that runs again replaces its own.
+// compared adds a line to the table. A benchmark that runs again replaces its own line against the same limit or peer.
 func compared(b *testing.B, measured, against string, ratio, want float64) {
 	b.Helper()
 	b.ReportMetric(ratio, "ratio")
@@ -27,7 +27,7 @@ func compared(b *testing.B, measured, against string, ratio, want float64) {
 	defer tableLock.Unlock()
 	l := line{b.Name(), measured, against, ratio, want}
 	for i := range table {
-		if table[i].name == l.name {
+		if table[i].name == l.name && table[i].against == l.against {
 			table[i] = l
 			return
 		}

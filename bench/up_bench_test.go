@@ -41,11 +41,11 @@ func BenchmarkUp(b *testing.B) {
 		d := &demoRun{b: b, bin: bin, dir: filepath.Join(base, strconv.Itoa(round)), home: filepath.Join(base, "home")}
 		first, warm, most := d.measure()
 		b.ReportMetric(first.Seconds(), "first-s")
-		b.ReportMetric(firstUpLimit.Seconds()/first.Seconds(), "first-of-limit")
+		compared(b, fmt.Sprintf("first up and run %.1f s", first.Seconds()), firstUpLimit.String(), firstUpLimit.Seconds()/first.Seconds(), 1)
 		b.ReportMetric(warm.Seconds(), "warm-s")
-		b.ReportMetric(warmUpLimit.Seconds()/warm.Seconds(), "warm-of-limit")
+		compared(b, fmt.Sprintf("warm up %.2f s", warm.Seconds()), warmUpLimit.String(), warmUpLimit.Seconds()/warm.Seconds(), 1)
 		b.ReportMetric(most, "peak-PSS-MB")
-		b.ReportMetric(memoryLimit/most, "memory-of-limit")
+		compared(b, fmt.Sprintf("peak %.0f MB", most), fmt.Sprintf("%d MB", int(memoryLimit)), memoryLimit/most, 1)
 	}
 }
 

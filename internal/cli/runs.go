@@ -88,11 +88,10 @@ func (a *app) concludeRun(ctx context.Context, h *local.Host, s *engine.Store, r
 // keptTables says which published tables of the run's pipelines are as they were before it. It is an addition to what
 // went wrong, so it is silent when it cannot be found out.
 func (a *app) keptTables(ctx context.Context, h *local.Host, s *engine.Store, run engine.RunInfo) string {
-	features, err := h.Features(ctx)
-	if err != nil || run.Started == nil {
+	if run.Started == nil {
 		return ""
 	}
-	tables, err := features.Tables(ctx)
+	tables, err := h.Published(ctx)
 	if err != nil {
 		return ""
 	}

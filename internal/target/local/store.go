@@ -118,14 +118,6 @@ func (h *Host) featureStore(ctx context.Context) (*featurestore.Store, error) {
 	return h.store, nil
 }
 
-// Features returns the feature store of a running environment, as pipelines use it.
-func (h *Host) Features(ctx context.Context) (*featurestore.Store, error) {
-	if err := h.Ping(ctx); err != nil {
-		return nil, err
-	}
-	return h.featureStore(ctx)
-}
-
 // Published lists the tables that pipelines published. The environment must be running.
 func (h *Host) Published(ctx context.Context) ([]featurestore.Table, error) {
 	store, err := h.featureStore(ctx)

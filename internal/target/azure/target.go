@@ -1,0 +1,132 @@
+// Package azure is the azure target: it lowers an environment with package estate, and makes, reads and removes what comes of
+// it through the services of Azure, Databricks and GitHub.
+//
+// A keeper looks after one kind of resource. The deployment stacks of Azure Resource Manager own what is in their templates;
+// everything else is found again by its name, so a lost state can be rebuilt.
+//
+// The rule that holds here: every request may be repeated. A step that was cut short anywhere is done again from its
+// beginning and makes nothing twice.
+package azure
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
+	"time"
+
+	"github.com/flowehr/flowehr"
+	"github.com/flowehr/flowehr/internal/apply"
+	"github.com/flowehr/flowehr/internal/azure"
+	"github.com/flowehr/flowehr/internal/azure/cloud"
+)
+
+// Options say what a target works on.
+type Options struct {
+	Client *cloud.Client
+	Facts  azure.Facts
+	Files  fs.FS // of the definition, for what is uploaded
+	GitHub GitHubApp
+	Now    flowehr.Clock
+
+	// Outputs returns what is recorded of a resource, so that reading can fill in what a description refers to.
+	Outputs func(flowehr.Ref) (map[string]string, bool)
+}
+
+// GitHubApp is how repositories are managed. The zero value means that they are not.
+type GitHubApp struct {
+	AppID, InstallationID, Owner string
+	Key                          flowehr.Secret // PEM
+}
+
+// Target is an apply.Target.
+type Target struct {
+	o       Options
+	keepers map[string]keeper
+}
+
+// made is what came of a resource that was made to stand.
+type made struct {
+	id      string
+	outputs map[string]string
+}
+
+// keeper looks after the resources of one kind. Every method may be called again after a crash. The descriptions that it is
+// given have every output of another resource filled in.
+type keeper interface {
+	// ensure makes the resource stand as described. prior is what was recorded of it, nil when nothing was.
+	ensure(ctx context.Context, r flowehr.Resource, prior *flowehr.Record, in apply.Inputs) (made, error)
+	// read returns the description as it stands, in the form of r's and as far as can be told, and what ensure returns.
+	// The error is apply.ErrGone when the resource does not exist.
+	read(ctx context.Context, r flowehr.Resource, id string) (json.RawMessage, made, error)
+	// remove takes it away. One that is not there is no error.
+	remove(ctx context.Context, r flowehr.Resource, id string) error
+}
+
+// New returns a target. It makes no request.
+func New(o Options) *Target {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	t := &Target{o: o, keepers: map[string]keeper{}}
+	maps.Copy(t.keepers, t.stackKeepers())
+	maps.Copy(t.keepers, t.directoryKeepers())
+	maps.Copy(t.keepers, t.vaultKeepers())
+	maps.Copy(t.keepers, t.databricksKeepers())
+	maps.Copy(t.keepers, t.storeKeepers())
+	maps.Copy(t.keepers, t.gitHubKeepers())
+	return t
+}
+
+func (t *Target) keeper(kind string) (keeper, error) {
+	if k, ok := t.keepers[kind]; ok {
+		return k, nil
+	}
+	return nil, fmt.Errorf("this version does not know resources of kind %q in Azure", kind)
+}
+
+// Do makes the step's resource stand as wanted, or takes it away.
+func (t *Target) Do(ctx context.Context, step flowehr.Step, in apply.Inputs) (flowehr.Record, error) {
+	rec := flowehr.Record{Resource: step.Want, At: t.o.Now().UTC()}
+	k, err := t.keeper(step.Want.Ref.Kind)
+	if err != nil || step.Action == flowehr.Keep {
+		return rec, err
+	}
+	if step.Action == flowehr.Delete || step.Action == flowehr.Replace {
+		if err := t.remove(ctx, k, step); err != nil || step.Action == flowehr.Delete {
+			return rec, err
+		}
+	}
+	want := step.Want
+	if want.Spec, err = apply.ResolveOutputs(step.Want.Spec, in); err != nil {
+		return rec, err
+	}
+	m, err := k.ensure(ctx, want, step.Prior, in)
+	rec.ID, rec.Outputs = m.id, m.outputs
+	return rec, err
+}
+
+// remove takes away what stands, described as far as it is still known.
+func (t *Target) remove(ctx context.Context, k keeper, step flowehr.Step) error {
+	if step.Prior == nil {
+		return nil
+	}
+	r := step.Prior.Resource
+	r.Spec = t.known(r.Spec)
+	return k.remove(ctx, r, step.Prior.ID)
+}
+
+// known fills in the outputs that are recorded; the others stay as they are written.
+func (t *Target) known(spec json.RawMessage) json.RawMessage {
+	filled, err := flowehr.ReplaceOutputs(spec, func(o flowehr.OutputRef) (any, error) {
+		if outs, ok := t.o.Outputs(o.Ref); ok && outs[o.Name] != "" {
+			return outs[o.Name], nil
+		}
+		return o, nil
+	})
+	if err != nil {
+		return spec
+	}
+	return filled
+}

@@ -59,7 +59,26 @@ type Step struct {
 	Prior   *Record  `json:"prior,omitempty"` // what stands now, when something does
 	After   []Ref    `json:"after,omitempty"` // steps of the same plan that must be done first
 	Changes []Change `json:"changes,omitempty"`
-	Why     string   `json:"why,omitempty"` // one short clause for people
+	Parts   []Part   `json:"parts,omitempty"` // when Want stands for many things: what happens to each
+	Why     string   `json:"why,omitempty"`   // one short clause for people
+}
+
+// Part is one of the many things that a resource such as a deployment stack stands for.
+type Part struct {
+	Kind    string   `json:"kind"` // the target's own type of it
+	Name    string   `json:"name"`
+	Action  Action   `json:"action"`
+	Changes []Change `json:"changes,omitempty"` // Path is a JSON pointer within the part
+}
+
+// Estimate says what a plan will cost and how long it will take, as far as that can be told beforehand.
+type Estimate struct {
+	Currency string        `json:"currency"`           // ISO 4217
+	Before   float64       `json:"before"`             // per month of what stands
+	After    float64       `json:"after"`              // per month of what is wanted
+	Prices   string        `json:"prices"`             // whose prices, of which day
+	Unpriced []string      `json:"unpriced,omitempty"` // what is not in the sum, and why
+	Took     time.Duration `json:"took"`               // nanoseconds that applying is expected to take
 }
 
 // Change is one property that a step changes. Before and After are JSON; null means absent. Values that come from
@@ -80,6 +99,7 @@ type Plan struct {
 	Base        Revision   `json:"base"`
 	At          time.Time  `json:"at"`
 	Steps       []Step     `json:"steps"`
+	Estimate    *Estimate  `json:"estimate,omitempty"`
 }
 
 // Count returns how many steps do a.

@@ -44,10 +44,37 @@ func Refresh(ctx context.Context, t Target, s Store, expect []flowehr.Resource, 
 		return RefreshReport{}, err
 	}
 	f := &refresher{target: t, o: o, state: st, now: map[flowehr.Ref]*flowehr.Record{}}
-	if err := f.read(ctx, candidates(st, expect)); err != nil {
+	rep, ch, err := f.observe(ctx, expect)
+	if err != nil {
 		return RefreshReport{}, err
 	}
-	rep = RefreshReport{Read: len(f.now), Errors: f.errs, Revision: st.Revision}
+	if len(rep.Drift) > 0 {
+		if rep.Revision, err = s.Save(context.WithoutCancel(ctx), st.Revision, ch); err != nil {
+			return rep, fmt.Errorf("save state: %w", err)
+		}
+	}
+	return rep, f.joined(ctx)
+}
+
+// Observe is Refresh without writing anything down: it returns st as the world is, still at the revision of st, so that a
+// plan made from it fits the state as saved.
+func Observe(ctx context.Context, t Target, st flowehr.State, expect []flowehr.Resource, o Options) (flowehr.State, RefreshReport, error) {
+	f := &refresher{target: t, o: o.withDefaults(), state: st, now: map[flowehr.Ref]*flowehr.Record{}}
+	rep, ch, err := f.observe(ctx, expect)
+	if err != nil {
+		return st, RefreshReport{}, err
+	}
+	seen := ch.Apply(st)
+	seen.Revision = st.Revision
+	return seen, rep, f.joined(ctx)
+}
+
+// observe reads everything and says what differs, and the change that makes the state as the world is.
+func (f *refresher) observe(ctx context.Context, expect []flowehr.Resource) (RefreshReport, Change, error) {
+	if err := f.read(ctx, candidates(f.state, expect)); err != nil {
+		return RefreshReport{}, Change{}, err
+	}
+	rep := RefreshReport{Read: len(f.now), Errors: f.errs, Revision: f.state.Revision}
 	var ch Change
 	for _, ref := range slices.SortedFunc(maps.Keys(f.now), compareRefs) {
 		d, differs := f.drift(ref)
@@ -61,12 +88,7 @@ func Refresh(ctx context.Context, t Target, s Store, expect []flowehr.Resource, 
 		}
 		ch.Put = append(ch.Put, *d.Now)
 	}
-	if len(rep.Drift) > 0 {
-		if rep.Revision, err = s.Save(context.WithoutCancel(ctx), st.Revision, ch); err != nil {
-			return rep, fmt.Errorf("save state: %w", err)
-		}
-	}
-	return rep, f.joined(ctx)
+	return rep, ch, nil
 }
 
 // candidates returns a record to read for every resource that stands or may stand.

@@ -37,6 +37,10 @@ type Options struct {
 	Secrets func(ctx context.Context, name string) (flowehr.Secret, error)
 	Sink    flowehr.Sink
 	Now     flowehr.Clock // nil means the wall clock
+
+	// Wait passes the time before a retry and returns early when ctx ends. Nil means a timer; who gives another Now gives
+	// the Wait that belongs to it.
+	Wait func(ctx context.Context, d time.Duration) error
 }
 
 func (o Options) withDefaults() Options {
@@ -63,7 +67,21 @@ func (o Options) withDefaults() Options {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Wait == nil {
+		o.Wait = wait
+	}
 	return o
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // Report says what became of every step, in the order of the plan. A step stands in exactly one of the lists.

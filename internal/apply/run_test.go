@@ -403,3 +403,46 @@ func TestRefreshKeepsWhatCannotBeRead(t *testing.T) {
 		t.Errorf("records %v, want both", st.Records)
 	}
 }
+
+// What is seen of the world makes a plan, and the plan fits the state as it was saved.
+func TestObserveSavesNothing(t *testing.T) {
+	b := newBench()
+	if _, err := b.run(t.Context(), t, apply.Options{}, thing("gone"), thing("same")); err != nil {
+		t.Fatal(err)
+	}
+	before, _ := b.store.Load(t.Context())
+	b.fake.Tamper(targettest.Ref("gone"), nil)
+	seen, rep, err := apply.Observe(t.Context(), b.fake, before, nil, apply.Options{})
+	if err != nil || len(rep.Drift) != 1 || !rep.Drift[0].Gone {
+		t.Fatalf("got %+v and %v, want one thing gone", rep.Drift, err)
+	}
+	if _, still := seen.Records[targettest.Ref("gone")]; still || seen.Revision != before.Revision {
+		t.Errorf("seen at revision %d with %d records, want %d with one", seen.Revision, len(seen.Records), before.Revision)
+	}
+	if after, _ := b.store.Load(t.Context()); after.Revision != before.Revision || len(after.Records) != 2 {
+		t.Errorf("the state was changed to revision %d with %d records", after.Revision, len(after.Records))
+	}
+}
+
+// A retry waits by the clock that it was given.
+func TestRetryWaitsAsItIsTold(t *testing.T) {
+	b := newBench()
+	left := 2
+	b.fake.Hook = func(context.Context, targettest.Moment) error {
+		if left--; left >= 0 {
+			return errors.New("busy")
+		}
+		return nil
+	}
+	var waited []time.Duration
+	o := apply.Options{
+		Retry: func(error) (time.Duration, bool) { return 7 * time.Second, true },
+		Wait:  func(_ context.Context, d time.Duration) error { waited = append(waited, d); return nil },
+	}
+	if _, err := b.run(t.Context(), t, o, thing("a")); err != nil {
+		t.Fatal(err)
+	}
+	if len(waited) != 2 || waited[0] != 7*time.Second {
+		t.Errorf("waited %v, want twice 7s", waited)
+	}
+}

@@ -157,9 +157,7 @@ func (r *run) attempts(ctx, stepCtx context.Context, s flowehr.Step) (flowehr.Re
 		wait = min(2*wait, longestWait)
 		r.emit(flowehr.Event{Kind: flowehr.EventStepRetry, Ref: s.Want.Ref, Action: s.Action, Err: err.Error(),
 			Text: fmt.Sprintf("attempt %d of %d in %s", n+1, r.o.Attempts, pause)})
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
+		if r.o.Wait(ctx, pause) != nil {
 			return flowehr.Record{}, err
 		}
 	}

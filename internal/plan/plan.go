@@ -244,6 +244,10 @@ func deletions(gone []flowehr.Record, have flowehr.State, why string, releasedBy
 	return steps
 }
 
+// Seal gives p the ID of its content, for a plan that a target has looked into further: what becomes of the parts of a step,
+// what it costs, a kept resource that stands differently after all. Nothing else may be changed.
+func Seal(p flowehr.Plan) (flowehr.Plan, error) { return sealed(p) }
+
 // sealed gives p its ID.
 func sealed(p flowehr.Plan) (flowehr.Plan, error) {
 	id, err := identify(p)

@@ -11,15 +11,16 @@ import (
 
 // PlanJSON is what "--output json" writes for a plan.
 type PlanJSON struct {
-	ID          string     `json:"id"`
-	Environment string     `json:"environment"`
-	Target      string     `json:"target"`
-	RealData    bool       `json:"realData"`
-	Base        int64      `json:"base"` // revision of the state that it is for
-	At          time.Time  `json:"at"`
-	Counts      CountsJSON `json:"counts"`
-	Steps       []StepJSON `json:"steps"`          // in an order that respects their needs
-	Next        string     `json:"next,omitempty"` // command that goes on
+	ID          string            `json:"id"`
+	Environment string            `json:"environment"`
+	Target      string            `json:"target"`
+	RealData    bool              `json:"realData"`
+	Base        int64             `json:"base"` // revision of the state that it is for
+	At          time.Time         `json:"at"`
+	Counts      CountsJSON        `json:"counts"`
+	Estimate    *flowehr.Estimate `json:"estimate,omitempty"`
+	Steps       []StepJSON        `json:"steps"`          // in an order that respects their needs
+	Next        string            `json:"next,omitempty"` // command that goes on
 }
 
 // CountsJSON counts the steps of a plan by action.
@@ -40,6 +41,7 @@ type StepJSON struct {
 	Holds    bool             `json:"holdsData,omitempty"`
 	After    []flowehr.Ref    `json:"after,omitempty"`
 	Changes  []flowehr.Change `json:"changes,omitempty"`
+	Parts    []flowehr.Part   `json:"parts,omitempty"`
 	Pos      flowehr.Pos      `json:"pos,omitzero"`
 }
 
@@ -50,11 +52,11 @@ func NewPlanJSON(v PlanView) PlanJSON {
 		ID: p.ID, Environment: p.Environment, Target: string(p.Target), RealData: p.RealData, Base: int64(p.Base), At: p.At,
 		Counts: CountsJSON{Keep: p.Count(flowehr.Keep), Create: p.Count(flowehr.Create), Update: p.Count(flowehr.Update),
 			Replace: p.Count(flowehr.Replace), Delete: p.Count(flowehr.Delete)},
-		Steps: []StepJSON{}, Next: v.Next,
+		Estimate: p.Estimate, Steps: []StepJSON{}, Next: v.Next,
 	}
 	for _, s := range p.Steps {
 		out.Steps = append(out.Steps, StepJSON{Action: s.Action, Resource: s.Want.Ref, Layer: s.Want.Layer, Why: s.Why,
-			Holds: s.Want.Holds, After: s.After, Changes: s.Changes, Pos: s.Want.Pos})
+			Holds: s.Want.Holds, After: s.After, Changes: s.Changes, Parts: s.Parts, Pos: s.Want.Pos})
 	}
 	return out
 }

@@ -69,6 +69,14 @@ func Duration(d time.Duration) string {
 	return Elapsed(d)
 }
 
+// Roughly writes how long something is expected to take: to ten seconds below two minutes, to the minute above.
+func Roughly(d time.Duration) string {
+	if d < 2*time.Minute {
+		return fmt.Sprintf("%d s", max(10, int(d.Round(10*time.Second)/time.Second)))
+	}
+	return fmt.Sprintf("%d min", int(d.Round(time.Minute)/time.Minute))
+}
+
 // Elapsed writes how long something has been going on, in whole seconds: "58s", "2m 41s", "1h 03m", "2d 04h".
 func Elapsed(d time.Duration) string {
 	if d < 0 {

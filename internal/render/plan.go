@@ -38,13 +38,17 @@ func Plan(w io.Writer, s Style, v PlanView) error {
 		for _, step := range shown {
 			if step.Want.Layer == layer {
 				b.WriteString("\n" + s.step(step, kinds, names))
+				for _, line := range s.parts(step, v.All) {
+					b.WriteString("\n" + line)
+				}
 			}
 		}
 	}
 	if len(shown) > 0 {
 		b.WriteString("\n")
 	}
-	b.WriteString("\n" + s.sentences(append([]string{Summary(p)}, v.Notes...)))
+	notes := append(estimate(p.Estimate, s), v.Notes...)
+	b.WriteString("\n" + s.sentences(append([]string{Summary(p)}, notes...)))
 	for _, step := range p.Steps {
 		if step.Want.Holds && (step.Action == flowehr.Delete || step.Action == flowehr.Replace) {
 			warning := fmt.Sprintf("DATA WILL BE LOST: %s holds data and is %sd.", s.clean(step.Want.Ref.String()), step.Action)
@@ -173,11 +177,19 @@ const mostChanges = 2
 
 // reason says what changes when that can be said in few words, and why otherwise.
 func (s Style) reason(step flowehr.Step) string {
+	if n := changingParts(step); n > 0 {
+		return s.clean(step.Why) + " (" + Plural(n, "part", "parts") + ")"
+	}
 	if step.Action != flowehr.Update || len(step.Changes) == 0 || len(step.Changes) > mostChanges {
 		return s.clean(step.Why)
 	}
+	return s.changed(step.Changes)
+}
+
+// changed writes properties with what they were and will be.
+func (s Style) changed(changes []flowehr.Change) string {
 	var parts []string
-	for _, c := range step.Changes {
+	for _, c := range changes {
 		parts = append(parts, s.clean(pathWords(c.Path))+" "+s.value(c.Before)+" "+s.arrow()+" "+s.value(c.After))
 	}
 	return strings.Join(parts, "; ")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -121,6 +122,46 @@ func TestPlanVariants(t *testing.T) {
 			golden(t, name+".txt", b.Bytes())
 		})
 	}
+}
+
+// partsPlan changes a stack that stands for many things, and makes another.
+func partsPlan() flowehr.Plan {
+	part := func(a flowehr.Action, kind, name string, changes ...flowehr.Change) flowehr.Part {
+		return flowehr.Part{Kind: kind, Name: name, Action: a, Changes: changes}
+	}
+	change := func(path, before, after string) flowehr.Change {
+		return flowehr.Change{Path: path, Before: json.RawMessage(before), After: json.RawMessage(after)}
+	}
+	var many []flowehr.Part
+	for i := range 20 {
+		many = append(many, part(flowehr.Create, "Microsoft.Network/privateDnsZones", fmt.Sprintf("zone-%02d", i)))
+	}
+	var properties []flowehr.Change
+	for i := range 9 {
+		properties = append(properties, change(fmt.Sprintf("/properties/p%d", i), "false", "true"))
+	}
+	stack := func(name string, layer flowehr.Layer) flowehr.Resource {
+		return flowehr.Resource{Ref: flowehr.Ref{Kind: "stack", Name: name}, Layer: layer}
+	}
+	return flowehr.Plan{ID: "41a7", Environment: "st-elsewhere-prod", Target: flowehr.TargetAzure, Base: 7, RealData: true,
+		Estimate: &flowehr.Estimate{Currency: "GBP", Before: 0, After: 1234.4, Prices: "list prices of 20 Nov 2026", Unpriced: []string{"logs"}, Took: 14 * time.Minute},
+		Steps: []flowehr.Step{
+			{Action: flowehr.Update, Want: stack("core", flowehr.LayerCore), Why: "the template changed", Parts: []flowehr.Part{
+				part(flowehr.Update, "Microsoft.KeyVault/vaults", "kv-stelsewhereprod", change("/properties/sku", `"standard"`, `"premium"`)),
+				part(flowehr.Keep, "Microsoft.Network/virtualNetworks", "vnet-st-elsewhere-prod"),
+				part(flowehr.Update, "Microsoft.Storage/storageAccounts", "strgstelsewhereprod", properties...),
+				part(flowehr.Delete, "Microsoft.Network/virtualNetworks/virtualNetworkPeerings", "vnet-st-elsewhere-prod/peer-with-a-name-that-is-rather-long-for-one-line"),
+			}},
+			{Action: flowehr.Create, Want: stack("transform", flowehr.LayerTransform), Why: "not there yet", Parts: many},
+		}}
+}
+
+func TestPlanOfManyParts(t *testing.T) {
+	onEvery(t, "parts", func(t *testing.T, b *bytes.Buffer, s render.Style) {
+		if err := render.Plan(b, s, render.PlanView{Plan: partsPlan(), Location: "uksouth"}); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
 
 func TestPlanJSON(t *testing.T) {

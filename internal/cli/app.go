@@ -35,6 +35,8 @@ type app struct {
 
 	dir         string // --dir
 	environment string // --env
+	simulate    bool   // --simulate: a simulation of Azure in the place of Azure
+	target      string // --target: local or azure; empty means the definition's
 	output      string // --output: text or json
 	noColor     bool
 }
@@ -85,11 +87,16 @@ Begin with:  flowehr init my-hospital && cd my-hospital && flowehr up
 	flags := root.PersistentFlags()
 	flags.StringVarP(&a.dir, "dir", "C", ".", "folder of the definition (holds config.yaml)")
 	flags.StringVarP(&a.environment, "env", "e", "", "environment: reads config.{ENV}.yaml (default $ENVIRONMENT, else local)")
+	flags.StringVar(&a.target, "target", "", "work on this machine (local) or in Azure (azure), whatever the definition says")
+	flags.BoolVar(&a.simulate, "simulate", false, "work on a simulation of Azure on this machine, not on Azure")
 	flags.StringVarP(&a.output, "output", "o", "text", "how to answer: text or json")
 	flags.BoolVar(&a.noColor, "no-color", false, "no colours (also: NO_COLOR)")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
 		if a.output != "text" && a.output != "json" {
 			return usageError{fmt.Errorf("--output %q is neither text nor json", a.output)}
+		}
+		if a.target != "" && a.target != string(flowehr.TargetLocal) && a.target != string(flowehr.TargetAzure) {
+			return usageError{fmt.Errorf("--target %q is neither local nor azure", a.target)}
 		}
 		return nil
 	}
@@ -128,7 +135,7 @@ func (a *app) groups() []commandGroup {
 			a.newPipelinesCommand(), a.newTriggersCommand(), a.newSourcesCommand(), a.newLakeCommand(), a.newStoreCommand(), a.newSynthCommand(),
 		}},
 		{"help", "Look after it:", []*cobra.Command{
-			a.newAuditCommand(), a.newDoctorCommand(), a.newCleanCommand(), a.newVersionCommand(),
+			a.newAuditCommand(), a.newDoctorCommand(), a.newSimulatorCommand(), a.newCleanCommand(), a.newVersionCommand(),
 		}},
 	}
 }

@@ -34,7 +34,7 @@ func (a *app) newAuditCommand() *cobra.Command {
 }
 
 func (a *app) runAuditList(ctx context.Context, f audit.Filter) error {
-	d, err := a.load(ctx, loadOptions{lenient: true})
+	d, err := a.load(ctx, loadOptions{lenient: true, here: true})
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (a *app) runAuditList(ctx context.Context, f audit.Filter) error {
 }
 
 func (a *app) runAuditVerify(ctx context.Context) error {
-	d, err := a.load(ctx, loadOptions{lenient: true})
+	d, err := a.load(ctx, loadOptions{lenient: true, here: true})
 	if err != nil {
 		return err
 	}

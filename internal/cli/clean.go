@@ -23,7 +23,7 @@ func (a *app) newCleanCommand() *cobra.Command {
 }
 
 func (a *app) runClean(ctx context.Context, yes bool) error {
-	d, err := a.load(ctx, loadOptions{lenient: true})
+	d, err := a.load(ctx, loadOptions{lenient: true, here: true})
 	if err != nil {
 		return err
 	}

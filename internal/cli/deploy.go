@@ -179,7 +179,7 @@ func (a *app) openHostLogging(ctx context.Context, d *definition, log *slog.Logg
 
 // running opens the environment and makes sure that it answers.
 func (a *app) running(ctx context.Context) (*definition, *local.Host, error) {
-	d, err := a.load(ctx, loadOptions{lenient: true})
+	d, err := a.load(ctx, loadOptions{lenient: true, here: true})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -39,7 +39,7 @@ type finding struct {
 
 func (a *app) runDoctor(ctx context.Context) error {
 	findings := a.examineMachine(ctx)
-	d, err := a.load(ctx, loadOptions{unnamed: true})
+	d, err := a.load(ctx, loadOptions{unnamed: true, here: true})
 	if err != nil {
 		findings = append(findings, finding{"definition", false, err.Error(), "Change to the folder that holds config.yaml, or make one: flowehr init"})
 	} else {

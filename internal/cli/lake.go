@@ -72,7 +72,7 @@ func (a *app) newLakeCommand() *cobra.Command {
 
 // withLake opens the environment; the lake needs no running process.
 func (a *app) withLake(ctx context.Context, f func(*local.Host) error) error {
-	d, err := a.load(ctx, loadOptions{lenient: true})
+	d, err := a.load(ctx, loadOptions{lenient: true, here: true})
 	if err != nil {
 		return err
 	}

@@ -36,6 +36,7 @@ type loadOptions struct {
 	changes bool // the command changes something: the environment's own file must be there
 	lenient bool // go on although the definition has errors, as long as it says which environment it is
 	unnamed bool // go on although it does not even say that; paths are not to be used then
+	here    bool // the command works on this machine, whatever the definition's target
 }
 
 // load reads the definition of --dir. Warnings are shown; errors end it, all of them at once, unless lenient.
@@ -49,7 +50,11 @@ func (a *app) load(ctx context.Context, o loadOptions) (*definition, error) {
 	opts := config.Options{
 		Environment:    a.environmentName(),
 		SuffixOverride: a.env("SUFFIX_OVERRIDE"),
-		InAutomation:   a.env("CI") != "" || a.env("TF_IN_AUTOMATION") != "",
+		InAutomation:   a.inAutomation(),
+		Target:         flowehr.TargetName(a.target),
+	}
+	if o.here {
+		opts.Target = flowehr.TargetLocal
 	}
 	dotenv, problems := config.DotEnv(fsys)
 	process := func(name string) (string, bool) {
@@ -130,6 +135,10 @@ func (a *app) loadPipelines(fsys fs.FS, env *flowehr.Environment) []flowehr.Diag
 	}
 	found, problems := factory.Load(fsys, pipelinesDir)
 	known := factory.Known{ActivityTypes: set(activity.SupportedTypes()), LinkedServices: set(local.LinkedServices(env)), Pipelines: map[string]bool{}}
+	if env.Target == flowehr.TargetAzure {
+		// Data Factory has every type; what cannot be brought there is refused by name when the environment is lowered.
+		known.ActivityTypes, known.LinkedServices = nil, nil
+	}
 	for _, b := range found.Bundles {
 		known.Pipelines[b.Pipeline.Name] = true
 	}
@@ -150,6 +159,9 @@ func (a *app) loadPipelines(fsys fs.FS, env *flowehr.Environment) []flowehr.Diag
 	factory.Locate(fsys, problems)
 	return problems
 }
+
+// inAutomation reports whether CI runs this, not a person.
+func (a *app) inAutomation() bool { return a.env("CI") != "" || a.env("TF_IN_AUTOMATION") != "" }
 
 // environmentName is --env, else $ENVIRONMENT, else local.
 func (a *app) environmentName() string {

@@ -31,7 +31,7 @@ func (a *app) newSourcesCommand() *cobra.Command {
 }
 
 func (a *app) runSourcesList(ctx context.Context) error {
-	d, err := a.load(ctx, loadOptions{lenient: true})
+	d, err := a.load(ctx, loadOptions{lenient: true, here: true})
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (a *app) runSourcesList(ctx context.Context) error {
 }
 
 func (a *app) runSourcesTest(ctx context.Context, args []string) error {
-	d, err := a.load(ctx, loadOptions{})
+	d, err := a.load(ctx, loadOptions{here: true})
 	if err != nil {
 		return err
 	}

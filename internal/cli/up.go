@@ -61,7 +61,7 @@ type reportLine struct {
 }
 
 func (a *app) runUp(ctx context.Context, report bool) error {
-	d, err := a.load(ctx, loadOptions{})
+	d, err := a.load(ctx, loadOptions{here: true})
 	if err != nil {
 		return err
 	}
@@ -210,7 +210,7 @@ func (a *app) openLog(d *definition) (*slog.Logger, func(), error) {
 
 // runDetached starts ourselves in the background and follows until everything answers.
 func (a *app) runDetached(ctx context.Context) error {
-	d, err := a.load(ctx, loadOptions{})
+	d, err := a.load(ctx, loadOptions{here: true})
 	if err != nil {
 		return err
 	}
@@ -324,7 +324,7 @@ func (a *app) newDownCommand() *cobra.Command {
 }
 
 func (a *app) runDown(ctx context.Context) error {
-	d, err := a.load(ctx, loadOptions{lenient: true})
+	d, err := a.load(ctx, loadOptions{lenient: true, here: true})
 	if err != nil {
 		return err
 	}

@@ -76,6 +76,9 @@ func (c *compiler) identity() {
 	if d.Target.OK() {
 		e.Target = flowehr.TargetName(d.Target.Get())
 	}
+	if c.doc.Target != "" {
+		e.Target = c.doc.Target
+	}
 	if e.Target == flowehr.TargetAzure && d.Location.Missing() {
 		c.refuse(d.Target.Pos(), "Add the Azure region that it runs in, for example: location: uksouth",
 			"the target azure needs a location")

@@ -31,6 +31,9 @@ type Options struct {
 	AllowMissing   []string // secrets that need no value yet, because the command is about to set them
 	SuffixOverride string   // takes the place of the naming suffix
 	InAutomation   bool     // run by CI, not by a person
+
+	// Target takes the place of what the definition says, for a command that works on one of the two; empty means neither.
+	Target flowehr.TargetName
 }
 
 // Document is a definition as read. It is not changed after [Load] and may be shared between goroutines.
@@ -39,6 +42,7 @@ type Document struct {
 	Environment    string // of the files that were read
 	SuffixOverride string
 	InAutomation   bool
+	Target         flowehr.TargetName // that the command asks for; empty means the definition's
 
 	files []File
 	root  *node // merged config files, never nil
@@ -64,7 +68,7 @@ func Load(fsys fs.FS, o Options) (*Document, []flowehr.Diagnostic) {
 		o.Environment = "local"
 	}
 	doc := &Document{
-		Environment: o.Environment, SuffixOverride: o.SuffixOverride, InAutomation: o.InAutomation,
+		Environment: o.Environment, SuffixOverride: o.SuffixOverride, InAutomation: o.InAutomation, Target: o.Target,
 		root: &node{kind: kindMapping}, apps: &node{kind: kindMapping},
 	}
 	if !environmentName.MatchString(o.Environment) {

@@ -1,0 +1,2 @@
+#!/bin/bash
+echo "cluster is ready" > /tmp/ready

@@ -34,6 +34,11 @@ type Environment struct {
 	Monitoring Monitoring
 	Local      Local
 	Sizes      Sizes
+
+	// Files are those of the definition that a target uploads: init scripts, jars and the artifacts of pipelines. The key is
+	// the path beside the definition, with slashes, the value the SHA-256 of the content in hex. Whoever reads the folder
+	// fills it; a definition that was compiled and not looked for on disk has none.
+	Files map[string]string `json:",omitempty"`
 }
 
 // TargetName says where an environment runs.

@@ -34,9 +34,13 @@ func (o OutputRef) String() string { return o.Name + " of " + o.Ref.String() }
 
 // OutputRefs lists the outputs that spec refers to, each once, in the order of canonical JSON.
 func OutputRefs(spec json.RawMessage) ([]OutputRef, error) {
+	tree, err := decodeSpec(spec)
+	if err != nil {
+		return nil, err
+	}
 	var refs []OutputRef
 	seen := map[OutputRef]bool{}
-	_, err := ReplaceOutputs(spec, func(o OutputRef) (any, error) {
+	_, err = replaceOutputs(tree, func(o OutputRef) (any, error) {
 		if !seen[o] {
 			seen[o] = true
 			refs = append(refs, o)
@@ -52,17 +56,29 @@ func ReplaceOutputs(spec json.RawMessage, value func(OutputRef) (any, error)) (j
 	if len(spec) == 0 {
 		return nil, nil
 	}
-	dec := json.NewDecoder(bytes.NewReader(spec))
-	dec.UseNumber()
-	var tree any
-	if err := dec.Decode(&tree); err != nil {
-		return nil, fmt.Errorf("spec is not JSON: %w", err)
+	tree, err := decodeSpec(spec)
+	if err != nil {
+		return nil, err
 	}
 	replaced, err := replaceOutputs(tree, value)
 	if err != nil {
 		return nil, err
 	}
 	return Canonical(replaced)
+}
+
+// decodeSpec reads a spec, numbers as they are written. An empty one is nothing.
+func decodeSpec(spec json.RawMessage) (any, error) {
+	if len(spec) == 0 {
+		return nil, nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(spec))
+	dec.UseNumber()
+	var tree any
+	if err := dec.Decode(&tree); err != nil {
+		return nil, fmt.Errorf("spec is not JSON: %w", err)
+	}
+	return tree, nil
 }
 
 func replaceOutputs(node any, value func(OutputRef) (any, error)) (any, error) {

@@ -109,12 +109,13 @@ type ScopeSecretSpec struct {
 	Source    Source `json:"source"`
 }
 
-// FileSpec describes a [KindFile]: a file of the definition, uploaded.
+// FileSpec describes a [KindFile]: a file of the definition, uploaded, or one that was generated from it.
 type FileSpec struct {
 	Workspace Value  `json:"workspace"`
-	Path      string `json:"path"`   // dbfs:/…
-	From      string `json:"from"`   // relative to the definition
-	Digest    string `json:"digest"` // SHA-256 in hex
+	Path      string `json:"path"`              // dbfs:/…
+	From      string `json:"from,omitempty"`    // relative to the definition
+	Content   string `json:"content,omitempty"` // of a generated file, which has no From
+	Digest    string `json:"digest"`            // SHA-256 in hex
 }
 
 // ClusterSpec describes a [KindCluster]. Output: clusterId. Node type and runtime are searched when it is made.
@@ -241,7 +242,8 @@ type RepositorySpec struct {
 	Name        string `json:"name"`
 	Description string `json:"description"`
 	Private     bool   `json:"private"`
-	Template    string `json:"template"` // OWNER/NAME
+	Template    string `json:"template"`             // OWNER/NAME
+	Disposable  bool   `json:"disposable,omitempty"` // removing it deletes it; otherwise it is archived
 }
 
 // TeamSpec describes a [KindTeam] and what it may do in one repository.

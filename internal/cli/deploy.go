@@ -50,8 +50,8 @@ func (a *app) runDeploy(ctx context.Context, layers []flowehr.Layer, o deployOpt
 	if err != nil {
 		return err
 	}
-	if err := refuseAzure(d.env); err != nil {
-		return err
+	if d.env.Target == flowehr.TargetAzure {
+		return a.azureDeploy(ctx, d, layers, o)
 	}
 	var p flowehr.Plan
 	if o.planID != "" {
@@ -155,11 +155,16 @@ func stoppedView(r apply.Report, next string) render.StoppedView {
 
 // progress returns a sink that shows events, and how to end it.
 func (a *app) progress(ctx context.Context, p flowehr.Plan) (flowehr.Sink, func()) {
+	return a.progressAt(ctx, p, a.now)
+}
+
+// progressAt is progress by another clock.
+func (a *app) progressAt(ctx context.Context, p flowehr.Plan, now flowehr.Clock) (flowehr.Sink, func()) {
 	switch {
 	case a.json():
 		return render.Events(a.out), func() {}
 	case terminal(a.errOut):
-		live := render.NewLive(a.errOut, a.style(a.errOut), p, a.now)
+		live := render.NewLive(a.errOut, a.style(a.errOut), p, now)
 		ctx, cancel := context.WithCancel(ctx)
 		ended := make(chan struct{})
 		go func() { defer close(ended); live.Run(ctx) }()

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -11,8 +12,10 @@ import (
 	"github.com/flowehr/flowehr/internal/target/local"
 )
 
+type destroyOptions struct{ yes, byName bool }
+
 func (a *app) newDestroyCommand() *cobra.Command {
-	yes := false
+	var o destroyOptions
 	c := &cobra.Command{
 		Use:     "destroy [LAYER]",
 		Short:   "Remove what was deployed, after listing it",
@@ -26,20 +29,24 @@ log stay; flowehr clean removes them with everything else.`,
 			if err != nil {
 				return err
 			}
-			return a.runDestroy(c.Context(), layers, yes)
+			return a.runDestroy(c.Context(), layers, o)
 		},
 	}
-	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask (refused with real data)")
+	c.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask (refused with real data)")
+	c.Flags().BoolVar(&o.byName, "by-name", false, "in Azure: also find by their names what no record knows")
 	return c
 }
 
-func (a *app) runDestroy(ctx context.Context, layers []flowehr.Layer, yes bool) error {
+func (a *app) runDestroy(ctx context.Context, layers []flowehr.Layer, o destroyOptions) error {
 	d, err := a.load(ctx, loadOptions{lenient: true})
 	if err != nil {
 		return err
 	}
-	if err := refuseAzure(d.env); err != nil {
-		return err
+	if d.env.Target == flowehr.TargetAzure {
+		return a.azureDestroy(ctx, d, layers, o)
+	}
+	if o.byName {
+		return hint(usageError{errors.New("--by-name is for Azure")}, "On this machine everything is below the data directory: flowehr clean removes it.")
 	}
 	if r, on, err := local.FindRunning(d.paths); err != nil {
 		return err
@@ -60,7 +67,7 @@ func (a *app) runDestroy(ctx context.Context, layers []flowehr.Layer, yes bool) 
 			return err
 		}
 	}
-	if !yes || d.env.RealData {
+	if !o.yes || d.env.RealData {
 		if err := a.confirm("This deletes data for good.", d.env.Suffix, flagUnlessReal(d, "flowehr destroy --yes")); err != nil {
 			return err
 		}

@@ -18,9 +18,11 @@ import (
 )
 
 type planOptions struct {
-	all     bool
-	save    string
-	destroy bool
+	all         bool
+	save        string
+	destroy     bool
+	refreshOnly bool
+	offline     bool
 }
 
 func (a *app) newPlanCommand() *cobra.Command {
@@ -44,6 +46,8 @@ The plan is kept, so that exactly it can be applied: flowehr deploy --plan ID`,
 	c.Flags().BoolVar(&o.all, "all", false, "list what is kept, too")
 	c.Flags().StringVar(&o.save, "save", "", "write the plan to this file as well")
 	c.Flags().BoolVar(&o.destroy, "destroy", false, "plan the removal of everything")
+	c.Flags().BoolVar(&o.refreshOnly, "refresh-only", false, "only show where what stands differs from what was deployed")
+	c.Flags().BoolVar(&o.offline, "offline", false, "in Azure: compare with the record, do not ask what stands")
 	return c
 }
 
@@ -66,8 +70,11 @@ func (a *app) runPlan(ctx context.Context, layers []flowehr.Layer, o planOptions
 	if err != nil {
 		return err
 	}
-	if err := refuseAzure(d.env); err != nil {
-		return err
+	if d.env.Target == flowehr.TargetAzure {
+		return a.azurePlan(ctx, d, layers, o)
+	}
+	if o.refreshOnly {
+		return a.localDrift(ctx, d)
 	}
 	p, err := a.makePlan(ctx, d, layers, o.destroy)
 	if err != nil {
@@ -150,12 +157,4 @@ func savePlan(d *definition, p flowehr.Plan, file string) error {
 
 func planPath(d *definition, id string) string {
 	return filepath.Join(d.paths.Data, "plans", id+".json")
-}
-
-// refuseAzure: this version deploys to this machine only.
-func refuseAzure(env *flowehr.Environment) error {
-	if env.Target == flowehr.TargetAzure {
-		return hint(fmt.Errorf("%s has target azure, which this version does not deploy", env.Suffix), "Run it on this machine with: flowehr up")
-	}
-	return nil
 }

@@ -33,7 +33,7 @@ type definition struct {
 
 // loadOptions say how strictly a command reads the definition.
 type loadOptions struct {
-	changes bool // the command changes something: the environment's own file must be there
+	changes bool // the command changes something: the environment's own file must be there, and secrets may be in the key vault
 	lenient bool // go on although the definition has errors, as long as it says which environment it is
 	unnamed bool // go on although it does not even say that; paths are not to be used then
 	here    bool // the command works on this machine, whatever the definition's target
@@ -68,6 +68,12 @@ func (a *app) load(ctx context.Context, o loadOptions) (*definition, error) {
 	document, _ := config.Load(fsys, opts)
 	env, _ := compile.Environment(document)
 	opts.AllowMissing = standInSecrets(env)
+	if env.Target == flowehr.TargetAzure && o.changes {
+		// The key vault may have what is missing here; the command looks when it has signed in.
+		for _, r := range document.Secrets() {
+			opts.AllowMissing = append(opts.AllowMissing, r.Name)
+		}
+	}
 	if paths, err := local.Locate(env, a.dir, a.machine()); err == nil {
 		opts.Lookup = config.Chain(process, dotenv, a.vaultLookup(ctx, paths))
 	}
@@ -87,6 +93,11 @@ func (a *app) load(ctx context.Context, o loadOptions) (*definition, error) {
 	// Pipelines are compared with sources; those of a definition that cannot be read are not known.
 	if d.named() {
 		problems = append(problems, a.loadPipelines(fsys, d.env)...)
+		if d.env.Target == flowehr.TargetAzure {
+			if err := loadFiles(fsys, d.env); err != nil {
+				return nil, err
+			}
+		}
 	}
 	flowehr.SortDiagnostics(problems)
 	d.problems = slices.CompactFunc(problems, func(x, y flowehr.Diagnostic) bool { return x == y })

@@ -56,18 +56,16 @@ func (a *app) newStateCommand() *cobra.Command {
 		Short: "Take away the lock of a process that is gone",
 		Args:  noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			d, err := a.load(c.Context(), loadOptions{lenient: true})
-			if err != nil {
-				return err
-			}
-			if err := d.state().Unlock(force); err != nil {
-				if errors.Is(err, apply.ErrLocked) {
-					return hint(err, "Its process lives. Wait for it, or stop it; a lock that is taken from a living process can damage what it does.")
+			return a.withLedger(c.Context(), func(l *ledger) error {
+				if err := l.unlock(c.Context(), force); err != nil {
+					if errors.Is(err, apply.ErrLocked) {
+						return hint(err, "Its process lives. Wait for it, or stop it; a lock that is taken from a living process can damage what it does.")
+					}
+					return err
 				}
-				return err
-			}
-			fmt.Fprintf(a.errOut, "%s The state is not locked.\n", a.style(a.errOut).Done())
-			return nil
+				fmt.Fprintf(a.errOut, "%s The state is not locked.\n", a.style(a.errOut).Done())
+				return nil
+			})
 		},
 	}
 	unlock.Flags().BoolVar(&force, "force", false, "although its holder cannot be asked, for example on another machine")
@@ -76,11 +74,11 @@ func (a *app) newStateCommand() *cobra.Command {
 }
 
 func (a *app) runStateShow(ctx context.Context) error {
-	d, err := a.load(ctx, loadOptions{lenient: true})
-	if err != nil {
-		return err
-	}
-	have, err := d.state().Load(ctx)
+	return a.withLedger(ctx, func(l *ledger) error { return a.showState(ctx, l) })
+}
+
+func (a *app) showState(ctx context.Context, l *ledger) error {
+	have, err := l.Load(ctx)
 	if err != nil {
 		return err
 	}
@@ -99,7 +97,7 @@ func (a *app) runStateShow(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintf(a.out, "revision r%d, %s\n", have.Revision, render.Plural(int64(len(have.Records)), "resource", "resources"))
-	if holder, locked, err := d.state().Holder(); err != nil {
+	if holder, locked, err := l.holder(ctx); err != nil {
 		return err
 	} else if locked {
 		fmt.Fprintf(a.out, "locked by %s (process %d) since %s\n", holder, holder.PID, render.Stamp(holder.Since, a.now()))
@@ -111,6 +109,19 @@ func (a *app) runStateRefresh(ctx context.Context) error {
 	d, err := a.load(ctx, loadOptions{lenient: true})
 	if err != nil {
 		return err
+	}
+	if d.env.Target == flowehr.TargetAzure {
+		return a.withAzure(ctx, d, siteOptions{changes: true}, func(s *azureSite) error {
+			want, err := s.lower()
+			if err != nil {
+				return err
+			}
+			report, err := apply.Refresh(ctx, s.target, s.store, want, s.applyOptions(a, nil))
+			if err != nil {
+				return err
+			}
+			return a.showRefreshed(report)
+		})
 	}
 	h, err := a.openHost(ctx, d)
 	if err != nil {
@@ -126,36 +137,70 @@ func (a *app) runStateRefresh(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if a.json() {
-			return a.writeJSON(report)
-		}
-		wrong := false
-		for _, x := range report.Drift {
-			wrong = wrong || !x.Found
-			switch {
-			case x.Gone:
-				fmt.Fprintf(a.out, "- %s is gone\n", x.Ref)
-			case x.Found:
-				fmt.Fprintf(a.out, "+ %s stands and was not recorded\n", x.Ref)
-			default:
-				fmt.Fprintf(a.out, "~ %s differs from its record\n", x.Ref)
-			}
-		}
-		fmt.Fprintf(a.errOut, "%s The record is as the world is.\n", a.style(a.errOut).Done())
-		if wrong {
-			a.next("Put it right with: flowehr deploy")
-		}
-		return nil
+		return a.showRefreshed(report)
 	})
 }
 
-func (a *app) runStateRestore(ctx context.Context, rev flowehr.Revision) error {
-	d, err := a.load(ctx, loadOptions{lenient: true})
+func (a *app) showRefreshed(report apply.RefreshReport) error {
+	if a.json() {
+		return a.writeJSON(report)
+	}
+	a.listDrift(report)
+	fmt.Fprintf(a.errOut, "%s The record is as the world is.\n", a.style(a.errOut).Done())
+	if slices.ContainsFunc(report.Drift, func(x apply.Drift) bool { return !x.Found }) {
+		a.next("Put it right with: flowehr deploy%s", a.simulateFlag())
+	}
+	return nil
+}
+
+// localDrift shows how what stands on this machine differs from what was deployed, and changes nothing.
+func (a *app) localDrift(ctx context.Context, d *definition) error {
+	h, err := a.openHost(ctx, d)
 	if err != nil {
 		return err
 	}
-	store := d.state()
-	have := store.Revisions()
+	defer h.Close()
+	return h.WithServer(ctx, func(ctx context.Context) error {
+		have, err := d.state().Load(ctx)
+		if err != nil {
+			return err
+		}
+		_, report, err := apply.Observe(ctx, h.Target(), have, nil, apply.Options{Now: a.now})
+		if err != nil {
+			return err
+		}
+		return a.showDrift(report)
+	})
+}
+
+// showDrift answers with what Observe found.
+func (a *app) showDrift(report apply.RefreshReport) error {
+	if a.json() {
+		if err := a.writeJSON(report); err != nil {
+			return err
+		}
+	} else {
+		a.listDrift(report)
+	}
+	if len(report.Drift) == 0 {
+		if !a.json() {
+			fmt.Fprintf(a.out, "%s All %s stand as they were deployed.\n", a.style(a.out).Done(), render.Plural(int64(report.Read), "resource", "resources"))
+		}
+		return nil
+	}
+	a.next("Put it right with: flowehr deploy%s", a.simulateFlag())
+	return errChanges
+}
+
+func (a *app) runStateRestore(ctx context.Context, rev flowehr.Revision) error {
+	return a.withLedger(ctx, func(l *ledger) error { return a.restoreState(ctx, l, rev) })
+}
+
+func (a *app) restoreState(ctx context.Context, l *ledger, rev flowehr.Revision) error {
+	have, err := l.revisions(ctx)
+	if err != nil {
+		return err
+	}
 	if len(have) == 0 {
 		return hint(errors.New("there is no earlier revision of the record"), "Nothing was changed. Build the record anew from what stands: flowehr state refresh")
 	}
@@ -165,7 +210,7 @@ func (a *app) runStateRestore(ctx context.Context, rev flowehr.Revision) error {
 	if !slices.Contains(have, rev) {
 		return hint(fmt.Errorf("there is no revision r%d that can be read", rev), "Nothing was changed. These are there: %s", strings.Trim(fmt.Sprint(have), "[]"))
 	}
-	restored, err := locked(ctx, store, a.who(), func() (flowehr.State, error) { return store.Restore(ctx, rev) })
+	restored, err := locked(ctx, l, a.who(), func() (flowehr.State, error) { return l.restore(ctx, rev) })
 	if err != nil {
 		return err
 	}
@@ -197,7 +242,7 @@ func (a *app) replaceUnreadable(ctx context.Context, d *definition) error {
 }
 
 // locked calls f while store holds its lock.
-func locked(ctx context.Context, store *state.Store, who string, f func() (flowehr.State, error)) (flowehr.State, error) {
+func locked(ctx context.Context, store apply.Store, who string, f func() (flowehr.State, error)) (flowehr.State, error) {
 	unlock, err := store.Lock(ctx, who)
 	if err != nil {
 		return flowehr.State{}, err

@@ -44,6 +44,9 @@ func (a *app) runStatus(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if d.env.Target == flowehr.TargetAzure {
+		return a.azureStatus(ctx, d)
+	}
 	r, on, err := local.FindRunning(d.paths)
 	if err != nil {
 		return err
@@ -143,48 +146,48 @@ func (a *app) newOutputsCommand() *cobra.Command {
 		Example: "  flowehr outputs\n  flowehr outputs feature-store/main --output json",
 		Args:    mostArgs(1, "one KIND/NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
-			d, err := a.load(c.Context(), loadOptions{lenient: true})
-			if err != nil {
-				return err
-			}
-			have, err := d.state().Load(c.Context())
-			if err != nil {
-				return err
-			}
-			out := map[string]map[string]string{}
-			var refs []string
-			for ref, rec := range have.Records {
-				if len(rec.Outputs) > 0 && (len(args) == 0 || args[0] == ref.String()) {
-					out[ref.String()] = rec.Outputs
-					refs = append(refs, ref.String())
-				}
-			}
-			if len(args) == 1 && len(refs) == 0 {
-				return hint(fmt.Errorf("%s has no outputs", args[0]), "See all with: flowehr outputs")
-			}
-			if a.json() {
-				return a.writeJSON(out)
-			}
-			if len(refs) == 0 {
-				fmt.Fprintln(a.out, "Nothing is deployed yet.")
-				a.next("Start it with: flowehr up")
-				return nil
-			}
-			slices.Sort(refs)
-			t := a.table("Resource", "Output", "Value")
-			for _, ref := range refs {
-				var names []string
-				for name := range out[ref] {
-					names = append(names, name)
-				}
-				slices.Sort(names)
-				for _, name := range names {
-					t.Row(ref, name, out[ref][name])
-				}
-			}
-			return t.Write(a.out)
+			return a.withLedger(c.Context(), func(l *ledger) error { return a.showOutputs(c.Context(), l, args) })
 		},
 	}
+}
+
+func (a *app) showOutputs(ctx context.Context, l *ledger, args []string) error {
+	have, err := l.Load(ctx)
+	if err != nil {
+		return err
+	}
+	out := map[string]map[string]string{}
+	var refs []string
+	for ref, rec := range have.Records {
+		if len(rec.Outputs) > 0 && (len(args) == 0 || args[0] == ref.String()) {
+			out[ref.String()] = rec.Outputs
+			refs = append(refs, ref.String())
+		}
+	}
+	if len(args) == 1 && len(refs) == 0 {
+		return hint(fmt.Errorf("%s has no outputs", args[0]), "See all with: flowehr outputs")
+	}
+	if a.json() {
+		return a.writeJSON(out)
+	}
+	if len(refs) == 0 {
+		fmt.Fprintln(a.out, "Nothing is deployed yet.")
+		a.next("Deploy it with: flowehr up (on this machine) or flowehr deploy (in Azure)")
+		return nil
+	}
+	slices.Sort(refs)
+	t := a.table("Resource", "Output", "Value")
+	for _, ref := range refs {
+		var names []string
+		for name := range out[ref] {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		for _, name := range names {
+			t.Row(ref, name, out[ref][name])
+		}
+	}
+	return t.Write(a.out)
 }
 
 func (a *app) newPortalCommand() *cobra.Command {

@@ -4,8 +4,8 @@
 // (package estate) and makes no request.
 //
 // The rule that holds here: templates are literal. Names and ids are written out, there are no parameters, and the only
-// expressions are [Reference] and [FullReference], for values that exist at run time alone. So what-if is not cut short, and
-// a template can be compared with the one before.
+// expressions are [Reference] and [FullReference], for values that exist at run time alone, and [Ending], for the few names that
+// are made of one. So what-if is not cut short, and a template can be compared with the one before.
 package arm
 
 import (
@@ -37,7 +37,7 @@ type Resource struct {
 
 // New is a resource of a type that this package knows. It panics for another: types are written in code, not by users.
 func New(typ, name string, properties Object) Resource {
-	version, ok := versions[typ]
+	version, ok := Version(typ)
 	if !ok {
 		panic("arm: no api-version for " + typ)
 	}
@@ -50,14 +50,20 @@ func New(typ, name string, properties Object) Resource {
 
 // Version returns the api-version used for a type, and whether the type is known.
 func Version(typ string) (string, bool) {
-	v, ok := versions[typ]
+	if v, ok := versions[typ]; ok {
+		return v, true
+	}
+	v, ok := unpublished[typ]
 	return v, ok
 }
 
-// Types lists the known types in order.
+// Types lists the known types in order, those without a published description included.
 func Types() []string {
 	var out []string
 	for t := range versions {
+		out = append(out, t)
+	}
+	for t := range unpublished {
 		out = append(out, t)
 	}
 	slices.Sort(out)
@@ -75,6 +81,7 @@ type Template struct {
 	Schema          string              `json:"$schema"`
 	LanguageVersion string              `json:"languageVersion"`
 	ContentVersion  string              `json:"contentVersion"`
+	Variables       map[string]any      `json:"variables,omitempty"` // see [Ending]
 	Resources       map[string]Resource `json:"resources"`
 	Outputs         map[string]Output   `json:"outputs,omitempty"`
 }
@@ -108,13 +115,15 @@ func (t *Template) Return(name string, value any) {
 	t.Outputs[name] = Output{Type: "string", Value: value}
 }
 
-// Nest puts inner into t as a nested deployment to a resource group. Outputs of inner become outputs of t.
-func (t *Template) Nest(name, group string, inner *Template, after ...string) {
-	t.Add(name, Resource{Type: "Microsoft.Resources/deployments", APIVersion: versions["Microsoft.Resources/deployments"], Name: name, ResourceGroup: group,
+// Nest puts inner into t as a nested deployment to a resource group and returns its symbolic name, which is name with _ for -.
+// Outputs of inner become outputs of t.
+func (t *Template) Nest(name, group string, inner *Template, after ...string) string {
+	symbol := t.Add(strings.ReplaceAll(name, "-", "_"), Resource{Type: "Microsoft.Resources/deployments", APIVersion: versions["Microsoft.Resources/deployments"], Name: name, ResourceGroup: group,
 		Properties: Object{"mode": "Incremental", "expressionEvaluationOptions": Object{"scope": "inner"}, "template": inner}, DependsOn: after})
 	for out := range inner.Outputs {
-		t.Return(out, fmt.Sprintf("[reference('%s').outputs.%s.value]", name, out))
+		t.Return(out, fmt.Sprintf("[reference('%s').outputs.%s.value]", symbol, out))
 	}
+	return symbol
 }
 
 // Reference is a property of a resource of the same template, known when it is deployed.
@@ -125,6 +134,16 @@ func Reference(symbol, property string) string {
 // FullReference is a member of a resource outside its properties, such as identity.principalId.
 func FullReference(symbol, path string) string {
 	return fmt.Sprintf("[reference('%s', 'full').%s]", symbol, path)
+}
+
+// Ending is the name of a resource that ends in a value known only when the template is sent: prefix and the variable that is
+// set to it.
+func (t *Template) Ending(prefix, variable string, value any) string {
+	if t.Variables == nil {
+		t.Variables = map[string]any{}
+	}
+	t.Variables[variable] = value
+	return fmt.Sprintf("[concat('%s', variables('%s'))]", prefix, variable)
 }
 
 // JSON writes the template.

@@ -10,10 +10,12 @@ package azure
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io/fs"
 	"maps"
+	"net"
 	"time"
 
 	"github.com/flowehr/flowehr"
@@ -28,22 +30,42 @@ type Options struct {
 	Facts  azure.Facts
 	Files  fs.FS // of the definition, for what is uploaded
 	GitHub GitHubApp
+	SQL    SQL
 	Now    flowehr.Clock
 
-	// Outputs returns what is recorded of a resource, so that reading can fill in what a description refers to.
+	// Outputs returns what is recorded of a resource, so that reading can fill in what a description refers to. Nil means that
+	// nothing is recorded.
 	Outputs func(flowehr.Ref) (map[string]string, bool)
+
+	// Wanted are all resources of the environment as they were lowered. With them a lost state is found again in one go, and
+	// triggers that an update of the pipelines had to stop are started again.
+	Wanted []flowehr.Resource
+
+	// Recover says what to do with a name that is held by something deleted softly. Nil refuses.
+	Recover func(ctx context.Context, d SoftDeleted) (Choice, error)
+
+	// Purge has what is deleted softly purged when its stack is removed, where Azure allows it.
+	Purge bool
+}
+
+// SQL is how database servers are reached. The zero value reaches them over the network.
+type SQL struct {
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	TLS  *tls.Config // whose certificates are trusted
 }
 
 // GitHubApp is how repositories are managed. The zero value means that they are not.
 type GitHubApp struct {
 	AppID, InstallationID, Owner string
 	Key                          flowehr.Secret // PEM
+	Token                        flowehr.Secret // a personal access token, used when there is no key
 }
 
 // Target is an apply.Target.
 type Target struct {
 	o       Options
 	keepers map[string]keeper
+	lookups lookups
 }
 
 // made is what came of a resource that was made to stand.
@@ -104,6 +126,9 @@ func (t *Target) Do(ctx context.Context, step flowehr.Step, in apply.Inputs) (fl
 	}
 	m, err := k.ensure(ctx, want, step.Prior, in)
 	rec.ID, rec.Outputs = m.id, m.outputs
+	if err == nil {
+		t.lookups.put(step.Want.Ref, m.outputs)
+	}
 	return rec, err
 }
 
@@ -113,15 +138,16 @@ func (t *Target) remove(ctx context.Context, k keeper, step flowehr.Step) error 
 		return nil
 	}
 	r := step.Prior.Resource
-	r.Spec = t.known(r.Spec)
+	r.Spec = t.filled(ctx, r.Spec)
+	t.lookups.drop(r.Ref)
 	return k.remove(ctx, r, step.Prior.ID)
 }
 
 // known fills in the outputs that are recorded; the others stay as they are written.
 func (t *Target) known(spec json.RawMessage) json.RawMessage {
 	filled, err := flowehr.ReplaceOutputs(spec, func(o flowehr.OutputRef) (any, error) {
-		if outs, ok := t.o.Outputs(o.Ref); ok && outs[o.Name] != "" {
-			return outs[o.Name], nil
+		if v := t.recorded(o); v != "" {
+			return v, nil
 		}
 		return o, nil
 	})
@@ -129,4 +155,12 @@ func (t *Target) known(spec json.RawMessage) json.RawMessage {
 		return spec
 	}
 	return filled
+}
+
+func (t *Target) recorded(o flowehr.OutputRef) string {
+	if t.o.Outputs == nil {
+		return ""
+	}
+	outs, _ := t.o.Outputs(o.Ref)
+	return outs[o.Name]
 }

@@ -1,0 +1,477 @@
+package adf
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/flowehr/flowehr"
+	"github.com/flowehr/flowehr/internal/factory"
+	"github.com/flowehr/flowehr/internal/factory/expr"
+)
+
+// copyJob is a Copy as the job's description has it.
+type copyJob struct {
+	Source  copySource `json:"source"`
+	Sink    copySink   `json:"sink"`
+	Mapping []mapped   `json:"mapping,omitempty"`
+	Skip    bool       `json:"skip,omitempty"`
+}
+
+// copySource is where rows come from. Fields of type any may be arguments of the job.
+type copySource struct {
+	Kind string `json:"kind"` // lake, store, database or files
+
+	Name   string `json:"name,omitempty"` // of a data source
+	Server string `json:"server,omitempty"`
+	Port   int    `json:"port,omitempty"`
+	TLS    string `json:"tls,omitempty"`
+
+	Zone   any `json:"zone,omitempty"`
+	Schema any `json:"schema,omitempty"`
+	Table  any `json:"table,omitempty"`
+	Query  any `json:"query,omitempty"`
+
+	*fileSource
+}
+
+// copySink is where rows go.
+type copySink struct {
+	Kind   string `json:"kind"` // lake or store
+	Zone   any    `json:"zone,omitempty"`
+	Schema any    `json:"schema,omitempty"`
+	Table  any    `json:"table"`
+	Mode   string `json:"mode"` // lake: append or overwrite; store: replace or insert
+}
+
+// harmless members change only how fast Data Factory works.
+var (
+	harmlessCopy   = []string{"parallelCopies", "dataIntegrationUnits", "stagingSettings", "logSettings", "logStorageSettings", "validateDataConsistency"}
+	harmlessSource = []string{"partitionOption", "maxConcurrentConnections", "disableMetricsCollection", "sourceRetryCount", "sourceRetryWait", "queryTimeout"}
+	harmlessSink   = []string{"writeBatchSize", "writeBatchTimeout", "maxConcurrentConnections", "disableMetricsCollection", "sinkRetryCount", "sinkRetryWait",
+		"sqlWriterUseTableLock", "tableOption"}
+)
+
+// copy turns a Copy from or to the lake or the feature store into a job.
+func (l *lowering) copy(raw *expr.Object, a factory.Activity) *expr.Object {
+	r := l.read(fmt.Sprintf("Copy %q", a.Name), a.Properties, l.in(child(a.Pointer, "typeProperties")))
+	if len(a.Inputs) != 1 || len(a.Outputs) != 1 {
+		l.refuse(l.in(a.Pointer), "", "%s has %d inputs and %d outputs, and not one of each", r.what, len(a.Inputs), len(a.Outputs))
+		return raw
+	}
+	args := &arguments{}
+	job := copyJob{Skip: r.flag("enableSkipIncompatibleRow", false)}
+	r.value("redirectIncompatibleRowSettings")
+	if r.flag("enableStaging", false) || r.has("preserve") || r.has("preserveRules") {
+		l.refuse(r.at, "", "%s: enableStaging and preserve are not supported", r.what)
+	}
+	from := l.place(a.Inputs[0], child(a.Pointer+"/inputs", 0), args)
+	to := l.place(a.Outputs[0], child(a.Pointer+"/outputs", 0), args)
+	if from == nil || to == nil {
+		return raw
+	}
+	var mappings []mapping
+	mappings = l.translator(r.inner("translator"), from)
+	job.Mapping = l.mapped(mappings, from, r)
+	job.Source = l.copySource(r.inner("source"), from, args)
+	job.Sink = l.copySink(r.inner("sink"), to, args)
+	if job.Skip && job.Sink.Kind == "store" {
+		l.refuse(r.place("enableSkipIncompatibleRow"), "Copy to the lake first, then publish.", "%s: rows cannot be set aside in the feature store", r.what)
+	}
+	if from.kind == "files" && job.Sink.Kind == "store" {
+		l.refuse(l.in(a.Pointer), "Copy them to the lake first, then publish.", "%s: a copy from files to the feature store is not supported", r.what)
+	}
+	r.rest(harmlessCopy...)
+	retried, _ := settled(a.Policy.Retry)
+	if n, _ := retried.(int64); n > 0 && l.inLoop(a) && (job.Sink.Mode == "append") {
+		l.warn(l.in(a.Pointer+"/policy/retry"), "Overwrite the table, or copy outside of the loop.",
+			"%s adds rows in a loop and is retried: in Azure an attempt that was lost after its write is repeated", r.what)
+	}
+	return l.job(raw, a, "copy", job, args)
+}
+
+// place is where a dataset lies, with its settings as the copy gives them.
+type place struct {
+	kind    string // lake, store, database, files, other
+	dataset factory.Dataset
+	source  flowehr.Source
+	props   *reader
+}
+
+// place resolves a dataset. Its parameters are put in: each property is a value, or a whole expression of the pipeline.
+func (l *lowering) place(ref factory.Reference, pointer string, args *arguments) *place {
+	d, ok := l.b.Datasets[ref.Name]
+	if !ok {
+		l.refuse(l.in(pointer), "", "there is no dataset %q", ref.Name)
+		return nil
+	}
+	if why, instead := l.unfit(d); why != "" {
+		l.refuse(fault{d.File, "/properties/type"}, instead, "dataset %q of type %q %s", d.Name, d.Type, why)
+		return nil
+	}
+	given := expr.NewObject()
+	for name, p := range d.Parameters {
+		v, ok := ref.Parameters.Lookup(name)
+		if !ok {
+			if v = p.Default; !p.HasDefault {
+				l.refuse(l.in(pointer), "", "dataset %q needs the parameter %q", d.Name, name)
+			}
+		}
+		given.Set(name, v)
+	}
+	_, at := definition(d.Raw, "linkedServiceName")
+	where := fault{d.File, child(at, "typeProperties")}
+	properties, _ := l.substitute(d.Properties, given, where).(*expr.Object)
+	p := &place{dataset: d, props: l.read(fmt.Sprintf("dataset %q", d.Name), properties, where)}
+	name := d.LinkedService.Name
+	i := slices.IndexFunc(l.o.Sources, func(s flowehr.Source) bool { return s.Name == name })
+	switch {
+	case name == LakeService:
+		p.kind = "lake"
+	case name == StoreService:
+		p.kind = "store"
+	case name == StorageService:
+		p.kind = "files"
+	case i >= 0 && l.o.Sources[i].Kind == flowehr.SourceFolder:
+		l.source(l.o.Sources[i], d.Type, fault{d.File, child(at, "linkedServiceName")})
+		return nil
+	case i >= 0:
+		p.kind, p.source = "database", l.o.Sources[i]
+	default:
+		l.refuse(l.in(pointer), "Copies from and to the lake and the feature store are jobs of Databricks, which know the data sources of the definition and the files of "+
+			StorageService+".", "dataset %q is on linked service %q, which a job cannot use", d.Name, name)
+		return nil
+	}
+	return p
+}
+
+// ownParameter is a property that is one parameter of its dataset and nothing else.
+var ownParameter = regexp.MustCompile(`^@(?:\{)?\s*dataset\(\)\s*\.\s*([A-Za-z_][A-Za-z0-9_]*)\s*(\})?\s*$`)
+
+// substitute puts the arguments of a dataset into its properties. An argument that only a run knows can only stand alone.
+func (l *lowering) substitute(v expr.Value, given *expr.Object, at fault) expr.Value {
+	switch v := v.(type) {
+	case string:
+		return l.substituteText(v, given, at)
+	case []expr.Value:
+		list := make([]expr.Value, len(v))
+		for i, e := range v {
+			list[i] = l.substitute(e, given, fault{at.file, child(at.pointer, i)})
+		}
+		return list
+	case *expr.Object:
+		if inner, ok := wrapped(v); ok {
+			return l.substitute(inner, given, fault{at.file, child(at.pointer, "value")})
+		}
+		o := expr.NewObject()
+		for k, e := range v.All() {
+			o.Set(k, l.substitute(e, given, fault{at.file, child(at.pointer, k)}))
+		}
+		return o
+	}
+	return v
+}
+
+func (l *lowering) substituteText(s string, given *expr.Object, at fault) expr.Value {
+	x, err := expr.Parse(s)
+	if x == nil || err != nil {
+		return s
+	}
+	if m := ownParameter.FindStringSubmatch(s); m != nil {
+		if v, ok := given.Lookup(m[1]); ok {
+			return v
+		}
+	}
+	settledAll := expr.NewObject()
+	for k, v := range given.All() {
+		if known, ok := settled(v); ok {
+			settledAll.Set(k, known)
+		}
+	}
+	got, err := x.Evaluate(expr.Env{Scope: datasetScope{settledAll}})
+	if err != nil {
+		l.refuse(at, "Pass the whole value as one parameter.", "%s: what it gives is known only in a run", s)
+		return nil
+	}
+	if text, ok := got.(string); ok && strings.HasPrefix(text, "@") {
+		return "@" + text
+	}
+	return got
+}
+
+// datasetScope answers dataset() with the parameters that are known.
+type datasetScope struct{ values *expr.Object }
+
+// Call implements expr.Scope.
+func (s datasetScope) Call(function string, _ []expr.Value) (expr.Value, bool, error) {
+	return s.values, function == "dataset", nil
+}
+
+// tableOf reads schema and table of a dataset. The older form is tableName, "schema.table".
+func (p *place) tableOf(args *arguments) (schema, table any) {
+	schema, table = args.orNil(p.props.value("schema")), args.orNil(p.props.value("table"))
+	old := p.props.value("tableName")
+	if table != nil || old == nil {
+		return schema, table
+	}
+	text, _ := args.of(old).(string)
+	if text == "" {
+		p.props.wrong("tableName", "a text that is known when the pipeline is deployed; use schema and table")
+		return nil, nil
+	}
+	if before, after, ok := strings.Cut(text, "."); ok {
+		return unquoted(before), unquoted(after)
+	}
+	return schema, unquoted(text)
+}
+
+// unquoted takes [ ] or quotes from a name as definitions write it.
+func unquoted(name string) string {
+	if len(name) >= 2 && (name[0] == '[' && name[len(name)-1] == ']' || name[0] == '"' && name[len(name)-1] == '"') {
+		return name[1 : len(name)-1]
+	}
+	return name
+}
+
+// orNil is of for a member that may be absent.
+func (a *arguments) orNil(v expr.Value) any {
+	if v == nil || v == "" {
+		return nil
+	}
+	return a.of(v)
+}
+
+// sqlSources are the source types of databases, with the kind of server and the member that is their query.
+var sqlSources = map[string]struct {
+	kind  flowehr.SourceKind
+	query string
+}{
+	"PostgreSqlSource":      {flowehr.SourcePostgreSQL, "query"},
+	"PostgreSqlV2Source":    {flowehr.SourcePostgreSQL, "query"},
+	"AzurePostgreSqlSource": {flowehr.SourcePostgreSQL, "query"},
+	"SqlServerSource":       {flowehr.SourceSQLServer, "sqlReaderQuery"},
+	"AzureSqlSource":        {flowehr.SourceSQLServer, "sqlReaderQuery"},
+	"SqlMISource":           {flowehr.SourceSQLServer, "sqlReaderQuery"},
+	"MySqlSource":           {flowehr.SourceMySQL, "query"},
+	"AzureMySqlSource":      {flowehr.SourceMySQL, "query"},
+	"MariaDBSource":         {flowehr.SourceMySQL, "query"},
+}
+
+func (l *lowering) copySource(r *reader, p *place, args *arguments) copySource {
+	kind := r.text("type")
+	s := copySource{Kind: p.kind}
+	switch p.kind {
+	case "lake":
+		if kind != "AzureDatabricksDeltaLakeSource" {
+			r.wrong("type", "AzureDatabricksDeltaLakeSource")
+		}
+		r.plain("exportSettings")
+		s.Query = l.lakeQuery(r)
+		s.Zone, s.Table = args.orNil(p.props.value("database")), args.orNil(p.props.value("table"))
+	case "store", "database":
+		known, ok := sqlSources[kind]
+		if p.kind == "store" {
+			ok = kind == "AzureSqlSource"
+		} else if s.Name, s.Server, s.Port, s.TLS = p.source.Name, string(p.source.Kind), p.source.Port, p.source.TLS; ok {
+			ok = known.kind == p.source.Kind
+		}
+		if !ok {
+			l.refuse(r.place("type"), "", "%s: type %q cannot read dataset %q", r.what, kind, p.dataset.Name)
+		}
+		if q := r.value(known.query); known.query != "" && q != nil {
+			s.Query = args.of(q)
+			if text, _ := s.Query.(string); p.kind == "database" && p.source.Kind == flowehr.SourceSQLServer && startsWith(text) {
+				l.refuse(r.place(known.query), "Write the common table expression as a subquery.", "%s: Spark reads a query as a subquery, where SQL Server takes no WITH", r.what)
+			}
+		}
+		s.Schema, s.Table = p.tableOf(args)
+	case "files":
+		s.fileSource = l.files(r, p, kind)
+	}
+	if s.Query == nil && s.Table == nil && p.kind != "files" {
+		l.refuse(r.at, "", "neither the source has a query nor dataset %q a table", p.dataset.Name)
+	}
+	r.rest(harmlessSource...)
+	p.props.rest("structure")
+	return s
+}
+
+func startsWith(query string) bool {
+	first, _, _ := strings.Cut(strings.TrimSpace(strings.ToLower(query)), " ")
+	return first == "with"
+}
+
+// lakeQuery reads a query on the lake and writes it for Spark.
+func (l *lowering) lakeQuery(r *reader) any {
+	v := r.value("query")
+	if v == nil {
+		return nil
+	}
+	if dynamic(v) {
+		l.refuse(r.place("query"), "Make the table with a Script whose parameters are bound, and copy that.", "%s: the query is put together in the run", r.what)
+		return nil
+	}
+	text, err := sparkQuery(r.text("query"))
+	if err != nil {
+		l.refuse(r.place("query"), "", "%s: %v", r.what, err)
+	}
+	return []string{text}
+}
+
+// plain reads an object of settings that may say nothing but its type.
+func (r *reader) plain(key string) {
+	settings := r.inner(key)
+	settings.text("type")
+	settings.rest()
+}
+
+// emptying matches a statement before a copy that empties one table and does nothing else.
+var emptying = regexp.MustCompile("(?is)^\\s*(?:truncate\\s+table|delete\\s+from|drop\\s+table\\s+if\\s+exists|drop\\s+table)\\s+([\\w.\"`\\[\\]]+)\\s*;?\\s*$")
+
+// empties reports whether preCopyScript empties the table, which the job then does in the same commit.
+func (r *reader) empties(name string) bool {
+	script := r.text("preCopyScript")
+	if strings.TrimSpace(script) == "" {
+		return false
+	}
+	m := emptying.FindStringSubmatch(script)
+	if m == nil || !strings.EqualFold(strings.NewReplacer(`"`, "", "`", "", "[", "", "]", "").Replace(m[1]), name) {
+		r.l.refuse(r.place("preCopyScript"), "Put other statements into a Script before the Copy.", "%s: preCopyScript may only empty %s", r.what, name)
+	}
+	return true
+}
+
+func (l *lowering) copySink(r *reader, p *place, args *arguments) copySink {
+	s := copySink{Kind: p.kind}
+	kind, behaviour := r.text("type"), strings.ToLower(r.text("writeBehavior"))
+	switch p.kind {
+	case "lake":
+		if kind != "AzureDatabricksDeltaLakeSink" {
+			r.wrong("type", "AzureDatabricksDeltaLakeSink")
+		}
+		r.plain("importSettings")
+		s.Zone, s.Table = args.orNil(p.props.value("database")), args.orNil(p.props.value("table"))
+		s.Mode = "append"
+		emptied := r.empties(fmt.Sprintf("%v.%v", s.Zone, s.Table))
+		switch {
+		case behaviour == "overwrite" || emptied && behaviour == "":
+			s.Mode = "overwrite"
+		case behaviour == "" || !emptied && (behaviour == "append" || behaviour == "insert"):
+		default:
+			r.wrong("writeBehavior", "append or overwrite")
+		}
+	case "store":
+		if kind != "AzureSqlSink" {
+			r.wrong("type", "AzureSqlSink")
+		}
+		s.Schema, s.Table = p.tableOf(args)
+		s.Mode = "replace"
+		emptied := r.empties(fmt.Sprintf("%v.%v", s.Schema, s.Table))
+		switch behaviour {
+		case "", "overwrite":
+		case "insert":
+			if !emptied {
+				s.Mode = "insert"
+			}
+		default:
+			r.wrong("writeBehavior", "insert; without it the table is replaced")
+		}
+		if s.Schema == nil {
+			l.refuse(p.props.at, "", "dataset %q names no schema", p.dataset.Name)
+		}
+	default:
+		l.refuse(r.at, "Write a table of the lake, and read it from there.", "%s: a copy from the lake to %q is not supported in Azure", r.what, p.dataset.LinkedService.Name)
+	}
+	if s.Table == nil && p.kind != "files" && p.kind != "database" {
+		l.refuse(p.props.at, "", "dataset %q names no table", p.dataset.Name)
+	}
+	r.rest(harmlessSink...)
+	p.props.rest("structure")
+	return s
+}
+
+// fileSource are the files of a copy.
+type fileSource struct {
+	Container any        `json:"container"`
+	Folder    any        `json:"folder,omitempty"`
+	File      any        `json:"file,omitempty"`
+	Pattern   string     `json:"pattern,omitempty"`
+	Recursive bool       `json:"recursive"`
+	Format    string     `json:"format"`
+	CSV       *csvFormat `json:"csv,omitempty"`
+}
+
+type csvFormat struct {
+	Delimiter string `json:"delimiter"`
+	Quote     string `json:"quote"`
+	Escape    string `json:"escape"`
+	Header    bool   `json:"header"`
+	Null      string `json:"null"`
+	Encoding  string `json:"encoding"`
+}
+
+// fileFormats pairs dataset types with formats and source types.
+var fileFormats = map[string]struct{ format, source string }{
+	"DelimitedText": {"csv", "DelimitedTextSource"}, "Parquet": {"parquet", "ParquetSource"}, "Json": {"json", "JsonSource"},
+}
+
+// files reads the selection of files and their format. They are in a container of the lake's storage account.
+func (l *lowering) files(r *reader, p *place, kind string) *fileSource {
+	d := p.props
+	format, ok := fileFormats[p.dataset.Type]
+	if !ok || kind != format.source {
+		l.refuse(r.place("type"), "Use DelimitedText, Parquet or Json.", "%s: type %q cannot read dataset %q of type %q", r.what, kind, p.dataset.Name, p.dataset.Type)
+		return nil
+	}
+	location := d.inner("location")
+	location.text("type")
+	s := &fileSource{Format: format.format}
+	s.Container = cmp.Or(location.text("fileSystem"), location.text("container"))
+	folder, file := location.text("folderPath"), location.text("fileName")
+	location.rest()
+	store := r.inner("storeSettings")
+	store.text("type")
+	if wildcard := strings.Trim(store.text("wildcardFolderPath"), "/"); wildcard != "" {
+		folder, file = wildcard, ""
+	}
+	s.Pattern = store.text("wildcardFileName")
+	if s.Pattern != "" {
+		file = ""
+	}
+	s.Recursive = store.flag("recursive", true)
+	store.rest("maxConcurrentConnections", "disableMetricsCollection")
+	s.Folder, s.File = strings.Trim(folder, "/"), file
+	if s.Container == "" {
+		l.refuse(d.at, "", "dataset %q names no file system", p.dataset.Name)
+	}
+	if clean := path.Clean("/" + folder + "/" + file); strings.Contains(clean+"/", "/../") || strings.Contains("/"+folder+"/"+file+"/", "/../") {
+		l.refuse(d.at, "", "dataset %q has a path that leaves its container", p.dataset.Name)
+	}
+	settings := r.inner("formatSettings")
+	settings.text("type")
+	settings.rest("compressionProperties")
+	d.value("compressionCodec") // Spark tells by the name of a file
+	d.value("compressionLevel")
+	if format.format == "csv" {
+		s.CSV = d.csv()
+	} else {
+		d.value("encodingName")
+	}
+	return s
+}
+
+func (r *reader) csv() *csvFormat {
+	f := &csvFormat{Delimiter: cmp.Or(r.text("columnDelimiter"), ","), Quote: `"`, Escape: `"`, Header: r.flag("firstRowAsHeader", false), Null: r.text("nullValue"),
+		Encoding: cmp.Or(r.text("encodingName"), "UTF-8")}
+	if r.has("quoteChar") {
+		f.Quote = r.text("quoteChar")
+	}
+	if r.has("escapeChar") {
+		f.Escape = r.text("escapeChar")
+	}
+	r.value("rowDelimiter")
+	return f
+}

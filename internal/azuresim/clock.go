@@ -1,0 +1,129 @@
+package azuresim
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+// clock is virtual time. It stands still while anybody has something to do, and jumps when everybody waits: that is when
+// every request in flight is held and, for a short real while, no other came. So what takes an hour in Azure takes
+// seconds, and the virtual time that passes is the time along the longest chain of waiting.
+//
+// Its lock is the world's: everything but hold and the timer's function is called with it held.
+type clock struct {
+	mu    *sync.Mutex
+	now   time.Time
+	quiet time.Duration
+	pass  func(to time.Time) // moves the world's own events along; called before sleepers wake
+
+	busy  int // requests in flight that are not held
+	held  []*sleeper
+	timer *time.Timer
+	turn  int // a timer that was set in another turn has nothing to say
+}
+
+type sleeper struct {
+	until time.Time
+	wake  chan struct{}
+}
+
+// Real time is spent on a jump in proportion to its length, so that a client that thinks between two requests is not
+// overtaken by an hour, and a deployment of an hour still takes no longer than two seconds.
+const (
+	jumpShare  = 2000
+	jumpSpend  = 40 * time.Millisecond
+	quietUsual = 3 * time.Millisecond
+)
+
+// enter says that a request came in or goes on.
+func (c *clock) enter() {
+	c.busy++
+	c.turn++
+}
+
+// leave says that a request is answered or waits.
+func (c *clock) leave() {
+	c.busy--
+	c.settle()
+}
+
+// settle sets the timer of the next jump, when all wait.
+func (c *clock) settle() {
+	if c.busy > 0 || len(c.held) == 0 {
+		return
+	}
+	c.turn++
+	turn, to := c.turn, c.earliest()
+	quiet := max(c.quiet, min(to.Sub(c.now)/jumpShare, jumpSpend))
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	c.timer = time.AfterFunc(quiet, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if turn == c.turn {
+			c.jump(to)
+		}
+	})
+}
+
+func (c *clock) earliest() time.Time {
+	return slices.MinFunc(c.held, func(a, b *sleeper) int { return a.until.Compare(b.until) }).until
+}
+
+func (c *clock) jump(to time.Time) {
+	c.pass(to)
+	if to.After(c.now) {
+		c.now = to
+	}
+	c.wake(func(s *sleeper) bool { return !s.until.After(c.now) })
+}
+
+// wake lets go of the sleepers that which names; they count as busy at once, so that time does not run on before they are
+// scheduled.
+func (c *clock) wake(which func(*sleeper) bool) {
+	c.held = slices.DeleteFunc(c.held, func(s *sleeper) bool {
+		if !which(s) {
+			return false
+		}
+		c.enter()
+		close(s.wake)
+		return true
+	})
+	c.settle()
+}
+
+// nudge wakes everybody, because something happened that was not to be foreseen.
+func (c *clock) nudge() { c.wake(func(*sleeper) bool { return true }) }
+
+// hold makes the caller, who has entered, wait for a virtual time. It is called with the lock and returns with it. When ctx
+// ends first it returns false.
+func (c *clock) hold(ctx context.Context, until time.Time) bool {
+	s := &sleeper{until: until, wake: make(chan struct{})}
+	c.held = append(c.held, s)
+	c.leave()
+	c.mu.Unlock()
+	defer c.mu.Lock()
+	select {
+	case <-s.wake:
+		return true
+	case <-ctx.Done():
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if i := slices.Index(c.held, s); i >= 0 {
+		c.held = slices.Delete(c.held, i, i+1)
+		c.enter()
+	}
+	return false
+}
+
+// stop ends the clock's timer.
+func (c *clock) stop() {
+	c.turn++
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+}

@@ -1,0 +1,100 @@
+package azuresim_test
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/flowehr/flowehr/internal/azure/pace"
+	"github.com/flowehr/flowehr/internal/azuresim"
+)
+
+func TestWaitsPassVirtualTimeTogether(t *testing.T) {
+	a := start(t, azuresim.Options{})
+	began := a.now()
+	var wg sync.WaitGroup
+	for _, d := range []time.Duration{time.Minute, time.Hour, 90 * time.Minute, 90 * time.Minute} {
+		wg.Go(func() {
+			if err := a.remote.Wait(t.Context(), d); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if passed := a.now().Sub(began); passed != 90*time.Minute {
+		t.Errorf("waits side by side took %v, want the longest of them", passed)
+	}
+	for range 3 {
+		if err := a.remote.Wait(t.Context(), time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if passed := a.now().Sub(began); passed != 93*time.Minute {
+		t.Errorf("waits one after the other ended after %v, want their sum", passed)
+	}
+}
+
+func TestTimeStandsStillWhileNobodyWaits(t *testing.T) {
+	a := start(t, azuresim.Options{})
+	if first, second := a.now(), a.now(); !first.Equal(second) {
+		t.Errorf("%v passed between two questions", second.Sub(first))
+	}
+}
+
+// leaf is a type of each of several latencies that stands by itself, with the body that its provider wants.
+func leaf(i int, kind string) object {
+	r := object{"type": kind, "name": fmt.Sprintf("thing%03d", i), "location": "uksouth", "properties": object{}}
+	switch kind {
+	case "Microsoft.Storage/storageAccounts":
+		r["apiVersion"], r["kind"], r["sku"] = "2026-04-01", "StorageV2", object{"name": "Standard_LRS"}
+	case "Microsoft.Sql/servers", "Microsoft.Web/serverfarms", "Microsoft.DataFactory/factories", "Microsoft.Network/routeTables":
+		r["apiVersion"] = "2025-01-01"
+	}
+	return r
+}
+
+// TestStackTakesItsCriticalPath: a deployment takes as much virtual time as its longest chain of dependencies, and one second
+// of validation.
+func TestStackTakesItsCriticalPath(t *testing.T) {
+	kinds := []string{"Microsoft.Storage/storageAccounts", "Microsoft.Sql/servers", "Microsoft.Web/serverfarms", "Microsoft.DataFactory/factories", "Microsoft.Network/routeTables"}
+	run := 0
+	a := start(t, azuresim.Options{Seed: 3})
+	rapid.Check(t, func(rt *rapid.T) {
+		run++
+		n := rapid.IntRange(1, 12).Draw(rt, "resources")
+		resources, ends := object{}, make([]time.Duration, n)
+		var longest time.Duration
+		for i := range n {
+			kind := rapid.SampledFrom(kinds).Draw(rt, "type")
+			r := leaf(run*100+i, kind)
+			r["name"] = fmt.Sprintf("run%dthing%d", run, i)
+			var after []any
+			var from time.Duration
+			for j := range i {
+				if rapid.IntRange(0, 3).Draw(rt, "edge") == 0 {
+					after = append(after, fmt.Sprintf("r%d", j))
+					from = max(from, ends[j])
+				}
+			}
+			if after != nil {
+				r["dependsOn"] = after
+			}
+			typical, _, _ := pace.Of(kind)
+			ends[i] = from + typical
+			longest = max(longest, ends[i])
+			resources[fmt.Sprintf("r%d", i)] = r
+		}
+		group, _, _ := pace.Of("Microsoft.Resources/resourceGroups")
+		tpl := template(fmt.Sprintf("rg-%d", run), resources, nil)
+		delete(tpl, "outputs")
+		began := a.now()
+		a.must(http.MethodPut, a.stackPath(fmt.Sprintf("stack%d", run)), stack(tpl))
+		if got, want := a.now().Sub(began), time.Second+group+longest; got != want {
+			rt.Fatalf("the stack took %v, its critical path is %v", got, want)
+		}
+	})
+}

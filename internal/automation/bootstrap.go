@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -111,6 +112,8 @@ func (o BootstrapOptions) Settings(environments []string) []Setting {
 	return settings
 }
 
+var locationPattern = regexp.MustCompile(`^[a-z0-9]+$`)
+
 // check refuses options that would make a template that Azure refuses, or one that is open.
 func (o BootstrapOptions) check() error {
 	switch {
@@ -120,6 +123,8 @@ func (o BootstrapOptions) check() error {
 		return errors.New("the ground of CI needs a subscription and a tenant")
 	case o.Location == "":
 		return errors.New("the ground of CI needs a location: set it in the definition")
+	case !locationPattern.MatchString(o.Location):
+		return fmt.Errorf("%q is no location: lower-case letters and digits", o.Location)
 	}
 	people := o.People
 	if o.Principal != "" {

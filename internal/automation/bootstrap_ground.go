@@ -1,7 +1,6 @@
 package automation
 
 import (
-	"maps"
 	"net/netip"
 	"strings"
 
@@ -139,7 +138,9 @@ func symbol(p Principal) string { return strings.ReplaceAll(p.ObjectID, "-", "_"
 func (g ground) tagged(r arm.Resource) arm.Resource {
 	r.Location = g.o.Location
 	r.Tags = map[string]string{}
-	maps.Copy(r.Tags, g.o.Tags)
+	for k, v := range g.o.Tags {
+		r.Tags[k] = arm.Literal(v)
+	}
 	r.Tags["flowehr_id"], r.Tags["environment"] = g.o.FlowEHRID, "ci"
 	return r
 }

@@ -226,6 +226,9 @@ func TestTemplateRefuses(t *testing.T) {
 		{"id", func(o *BootstrapOptions) { o.FlowEHRID = "Too Long For It" }, `"Too Long For It" is no flowehr_id: at most 12 lower-case letters, digits, - and _`},
 		{"subscription", func(o *BootstrapOptions) { o.Subscription = "" }, "the ground of CI needs a subscription and a tenant"},
 		{"location", func(o *BootstrapOptions) { o.Location = "" }, "the ground of CI needs a location: set it in the definition"},
+		{"expression for a location", func(o *BootstrapOptions) { o.Location = "[x]" }, `"[x]" is no location: lower-case letters and digits`},
+		{"person", func(o *BootstrapOptions) { o.People = []Principal{{"ada", "User"}} }, `"ada" is no object id`},
+		{"kind of person", func(o *BootstrapOptions) { o.People = []Principal{{personObject, "Robot"}} }, `"Robot" is no kind of principal: want User, Group or ServicePrincipal`},
 		{"small network", func(o *BootstrapOptions) { o.AddressSpace = "10.0.0.0/25" }, `address space "10.0.0.0/25" of CI: want an IPv4 range of /24 or wider`},
 		{"private address", func(o *BootstrapOptions) { o.AllowedIP = []string{"10.1.2.3"} }, "10.1.2.3 is not public, so nothing arrives from it"},
 		{"the internet", func(o *BootstrapOptions) { o.AllowedIP = []string{"0.0.0.0/0"} }, "0.0.0.0/0 is too much of the internet"},
@@ -244,6 +247,15 @@ func TestTemplateRefuses(t *testing.T) {
 				t.Errorf("got %v, want %s", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestTagsAreNoExpressions: what stands in a definition must not become part of the template's own language.
+func TestTagsAreNoExpressions(t *testing.T) {
+	o := private()
+	o.Tags = map[string]string{"owner": "[subscription().id]"}
+	if got := inner(t, o)["storage"].Tags["owner"]; got != "[[subscription().id]" {
+		t.Errorf("got %s", got)
 	}
 }
 

@@ -19,8 +19,12 @@ import (
 func (s *simulation) deploy(t *testing.T, spec azure.StackSpec) {
 	t.Helper()
 	path := "/subscriptions/" + s.sim.Subscription() + "/providers/Microsoft.Resources/deploymentStacks/" + spec.Name + "?api-version=2025-07-01"
+	deny := "none"
+	if spec.Deny {
+		deny = "denyDelete"
+	}
 	body := map[string]any{"location": spec.Location, "properties": map[string]any{"template": spec.Template,
-		"actionOnUnmanage": map[string]string{"resources": "delete", "resourceGroups": "delete"}, "denySettings": map[string]string{"mode": "none"}}}
+		"actionOnUnmanage": map[string]string{"resources": "delete", "resourceGroups": "delete"}, "denySettings": map[string]string{"mode": deny}}}
 	if err := s.client.Call(t.Context(), cloud.ARM(), http.MethodPut, path, body, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +74,6 @@ func TestBootstrapDeploysAndRunnersGetTheirToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.deploy(t, spec)
-	s.deploy(t, spec) // again, as the next bootstrap does
 	if err := s.client.Wait(t.Context(), 10*time.Minute); err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +112,10 @@ func TestPullEnvironmentsAreFound(t *testing.T) {
 		return azure.StackSpec{Name: "flowehr-core-" + name, Location: "uksouth", Template: body}
 	}
 	s.deploy(t, group(mine, nil))
-	s.deploy(t, group(tagged, map[string]string{bot.ExpiryTag: "2026-11-24T09:00:00Z", "accesses_real_data": "true"}))
+	s.deploy(t, group(tagged, map[string]string{bot.ExpiryTag: "2026-11-24T09:00:00Z"}))
+	real := group(bot.Suffix("Hospital/flowehr-env", 1), nil)
+	real.Deny = true
+	s.deploy(t, real)
 	s.deploy(t, group("hospital-prod", nil))
 	found, err := automation.PullEnvironments(t.Context(), s.client)
 	if err != nil {
@@ -119,13 +125,13 @@ func TestPullEnvironmentsAreFound(t *testing.T) {
 	for _, f := range found {
 		got[f.Suffix] = f
 	}
-	if len(got) != 2 || got[mine].Deployed.Before(monday) || got[mine].RealData || !got[mine].Expires.IsZero() {
+	if len(got) != 3 || got[mine].Deployed.Before(monday) || got[mine].RealData || !got[mine].Expires.IsZero() {
 		t.Errorf("got %+v", found)
 	}
-	if !got[tagged].RealData || got[tagged].Expires.Day() != 24 {
-		t.Errorf("got %+v", got[tagged])
+	if got[tagged].RealData || got[tagged].Expires.Day() != 24 || !got[bot.Suffix("Hospital/flowehr-env", 1)].RealData {
+		t.Errorf("got %+v", found)
 	}
-	for _, v := range bot.Sweep(found, bot.Season{Repository: "Hospital/flowehr-env", Last: 4, Now: monday, Life: time.Hour}) {
+	for _, v := range bot.Sweep(found, bot.Season{Repository: "Hospital/flowehr-env", Last: 4, Open: []int{4}, Now: monday, Life: time.Hour}) {
 		if v.Destroy != (v.Suffix == mine) {
 			t.Errorf("%+v", v)
 		}

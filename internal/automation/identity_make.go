@@ -187,8 +187,8 @@ func (i *Identity) makeOwner(ctx context.Context, w world, r *IdentityResult) er
 		return i.c.Call(ctx, cloud.ARM(), http.MethodPut, i.scope()+roleAssignments+"/"+name+roleAssignmentsVersion, body, nil)
 	})
 	switch cloud.Status(err) {
-	case http.StatusConflict: // RoleAssignmentExists, under another id
-		return nil
+	case http.StatusConflict: // it stands, perhaps under another id
+		err = nil
 	case http.StatusForbidden:
 		r.Missing = append(r.Missing, Missing{
 			What: "role Owner on subscription " + i.c.Subscription(),

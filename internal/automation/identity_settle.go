@@ -45,6 +45,8 @@ func unsettled(err error) bool {
 	switch e.Status {
 	case http.StatusNotFound:
 		return true
+	case http.StatusConflict: // an interrupted call is still being carried out
+		return e.Code != "RoleAssignmentExists" && e.Code != "Request_MultipleObjectsWithSameKeyValue"
 	case http.StatusBadRequest:
 		return e.Code == "PrincipalNotFound" || e.Code == "Request_ResourceNotFound" ||
 			strings.Contains(e.Message, "does not reference a valid application object")

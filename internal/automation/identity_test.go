@@ -312,3 +312,57 @@ func TestNewIdentityRefuses(t *testing.T) {
 		})
 	}
 }
+
+// dying is a transport of a process that is killed: after some requests nothing goes through any more. The last one arrives,
+// and its answer is lost.
+type dying struct {
+	*azuresim.Remote
+	left int
+}
+
+func (d *dying) Do(r *http.Request) (*http.Response, error) {
+	if d.left == 0 {
+		return nil, context.Canceled
+	}
+	d.left--
+	res, err := d.Remote.Do(r)
+	if d.left == 0 && err == nil {
+		res.Body.Close()
+		return nil, context.Canceled
+	}
+	return res, err
+}
+
+// TestMakeGoesOnAfterAnyInterruption kills it after every number of requests that it makes, and lets it begin again.
+func TestMakeGoesOnAfterAnyInterruption(t *testing.T) {
+	o := options()
+	o.SecretDays = 30
+	cut := 0
+	for n := 1; ; n++ {
+		s := simulate(t, admin())
+		broken := &dying{s.remote, n}
+		c := cloud.New(cloud.Options{Credential: credential{s.sim.Tenant(), s.remote, admin()}, Subscription: s.sim.Subscription(), Tenant: s.sim.Tenant(),
+			Transport: broken, Wait: s.remote.Wait, Attempts: 1})
+		i, err := automation.NewIdentity(c, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = i.Make(t.Context())
+		if err == nil {
+			break
+		}
+		cut++
+		again := s.identity(t, o)
+		r, err := again.Make(t.Context())
+		if err != nil {
+			t.Fatalf("killed after %d requests, then: %v", n, err)
+		}
+		p := plan(t, again)
+		if !p.Empty() || len(r.Missing) > 0 || slices.ContainsFunc(p.Warnings, func(w string) bool { return strings.Contains(w, "another application") }) {
+			t.Errorf("killed after %d requests: %q, %+v, warnings %q", n, steps(p), r.Missing, p.Warnings)
+		}
+	}
+	if cut < 20 {
+		t.Errorf("it was killed %d times only", cut)
+	}
+}

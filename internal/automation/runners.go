@@ -137,7 +137,7 @@ func (g ground) machines() {
 		"osProfile": arm.Object{
 			"computerNamePrefix": "runner", "adminUsername": "flowehr", "customData": base64.StdEncoding.EncodeToString(g.cloudInit()),
 			"linuxConfiguration": arm.Object{"disablePasswordAuthentication": true,
-				"ssh": arm.Object{"publicKeys": []arm.Object{{"path": "/home/flowehr/.ssh/authorized_keys", "keyData": key}}}},
+				"ssh": arm.Object{"publicKeys": []arm.Object{{"path": "/home/flowehr/.ssh/authorized_keys", "keyData": arm.Literal(key)}}}},
 		},
 		"storageProfile": arm.Object{
 			"imageReference": arm.Object{"publisher": "Canonical", "offer": "ubuntu-24_04-lts", "sku": "server", "version": "latest"},

@@ -19,11 +19,9 @@ var stackOfPull = regexp.MustCompile(`^flowehr-.+-(flwr-[0-9a-f]{8})$`)
 // groupOfPull is its resource group, which stands longest.
 var groupOfPull = regexp.MustCompile(`^rg-(flwr-[0-9a-f]{8})$`)
 
-// realDataTag marks what has real data: such an environment is never destroyed by a machine.
-const realDataTag = "accesses_real_data"
-
 // PullEnvironments finds the environments of pull requests in the subscription, by the names of their deployment stacks and
-// resource groups. An environment was last deployed when its newest stack was changed.
+// resource groups. An environment was last deployed when its newest stack was changed. One whose stacks deny deletion has real
+// data: they do so for no other reason.
 func PullEnvironments(ctx context.Context, c *cloud.Client) ([]bot.Standing, error) {
 	found := map[string]*bot.Standing{}
 	scope := "/subscriptions/" + c.Subscription()
@@ -38,6 +36,11 @@ func PullEnvironments(ctx context.Context, c *cloud.Client) ([]bot.Standing, err
 			Created time.Time `json:"createdAt"`
 			Changed time.Time `json:"lastModifiedAt"`
 		} `json:"systemData"`
+		Properties struct {
+			Deny struct {
+				Mode string `json:"mode"`
+			} `json:"denySettings"`
+		} `json:"properties"`
 	}
 	note := func(pattern *regexp.Regexp) func(item) {
 		return func(i item) {
@@ -51,7 +54,8 @@ func PullEnvironments(ctx context.Context, c *cloud.Client) ([]bot.Standing, err
 				found[m[1]] = s
 			}
 			s.Deployed = latest(s.Deployed, i.System.Created, i.System.Changed)
-			s.RealData = s.RealData || strings.EqualFold(i.Tags[realDataTag], "true")
+			mode := i.Properties.Deny.Mode
+			s.RealData = s.RealData || mode != "" && !strings.EqualFold(mode, "none")
 			if t, err := time.Parse(time.RFC3339, i.Tags[bot.ExpiryTag]); err == nil {
 				s.Expires = latest(s.Expires, t)
 			}

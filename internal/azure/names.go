@@ -41,11 +41,17 @@ func (n Names) Deployment(part string, i int) string {
 // Network is the virtual network.
 func (n Names) Network() string { return "vnet-" + n.Suffix }
 
-// The four subnets, in the order of their addresses.
-func (n Names) SharedSubnet() string              { return "subnet-core-shared-" + n.Suffix }
-func (n Names) DatabricksHostSubnet() string      { return "subnet-dbks-host-" + n.Suffix }
+// SharedSubnet is the first of the four subnets, in the order of their addresses. Private endpoints are in it.
+func (n Names) SharedSubnet() string { return "subnet-core-shared-" + n.Suffix }
+
+// DatabricksHostSubnet is the second: machines of clusters, towards the control plane.
+func (n Names) DatabricksHostSubnet() string { return "subnet-dbks-host-" + n.Suffix }
+
+// DatabricksContainerSubnet is the third: machines of clusters, among each other.
 func (n Names) DatabricksContainerSubnet() string { return "subnet-dbks-container-" + n.Suffix }
-func (n Names) WebAppsSubnet() string             { return "subnet-serve-webapps-" + n.Suffix }
+
+// WebAppsSubnet is the fourth: what apps send from.
+func (n Names) WebAppsSubnet() string { return "subnet-serve-webapps-" + n.Suffix }
 
 // SecurityGroup is the network security group of the subnets that Databricks does not manage the rules of.
 func (n Names) SecurityGroup() string { return "nsg-default-" + n.Suffix }
@@ -68,11 +74,13 @@ func (n Names) PrivateEndpoint(part string) string { return "pe-" + part + "-" +
 // AppVaultEndpoint is the private endpoint of the serve layer's vault.
 func (n Names) AppVaultEndpoint() string { return "pe-kv-" + n.Suffix + "-serve" }
 
-// PeeringToCI and PeeringFromCI join the network with that of the build agents.
-func (n Names) PeeringToCI() string   { return "peer-flwr-" + n.Suffix + "-to-ci" }
+// PeeringToCI joins the network with that of the build agents.
+func (n Names) PeeringToCI() string { return "peer-flwr-" + n.Suffix + "-to-ci" }
+
+// PeeringFromCI is the way back of [Names.PeeringToCI].
 func (n Names) PeeringFromCI() string { return "peer-ci-to-flwr-" + n.Suffix }
 
-// PeeringFrom is the peering that a data source's network has with ours, PeeringTo the way back. The older system kept 30
+// PeeringFrom is the peering that a data source's network has with ours. The older system kept 30
 // characters of the other side's names; two that begin alike are told apart by a digest.
 func (n Names) PeeringFrom(network, group string) string {
 	return "peer-" + fitted(network+"-"+group, 30) + "-to-" + n.Suffix
@@ -83,8 +91,10 @@ func (n Names) PeeringTo(network, group string) string {
 	return "peer-" + n.Suffix + "-to-" + fitted(network+"-"+group, 30)
 }
 
-// Vault is the key vault of core and transform, AppVault that of the apps.
-func (n Names) Vault() string    { return "kv-" + n.Short }
+// Vault is the key vault of core and transform.
+func (n Names) Vault() string { return "kv-" + n.Short }
+
+// AppVault is the key vault of the apps.
 func (n Names) AppVault() string { return "kv-" + n.Short + "-srv" }
 
 // ManagementStorage is the storage account of logs, audits and the product's own state.
@@ -108,24 +118,31 @@ func (n Names) Lake() string { return "adls" + strings.ReplaceAll(n.Suffix, "-",
 // Factory is the data factory.
 func (n Names) Factory() string { return "adf-" + n.Suffix }
 
-// Workspace is the Databricks workspace; Databricks keeps what belongs to it in WorkspaceManagedGroup.
-func (n Names) Workspace() string             { return "dbks-" + n.Suffix }
+// Workspace is the Databricks workspace.
+func (n Names) Workspace() string { return "dbks-" + n.Suffix }
+
+// WorkspaceManagedGroup is the resource group in which Databricks keeps what belongs to the workspace.
 func (n Names) WorkspaceManagedGroup() string { return "rg-dbks-" + n.Suffix }
 
 // WorkspaceStorage is the storage account that Databricks makes for the file system of the workspace.
 func (n Names) WorkspaceStorage() string { return "dbfs" + n.Short }
 
-// Connector is the identity by which Databricks reaches the lake, MetastoreConnector the one by which it reaches the
-// storage of a metastore that the environment makes.
-func (n Names) Connector() string          { return "external-access-connector-" + n.Suffix }
+// Connector is the identity by which Databricks reaches the lake.
+func (n Names) Connector() string { return "external-access-connector-" + n.Suffix }
+
+// MetastoreConnector is the identity by which Databricks reaches the storage of a metastore that the environment makes.
 func (n Names) MetastoreConnector() string { return "metastore-access-connector" }
 
 // SQLServer is the feature store's server.
-func (n Names) SQLServer() string     { return "sql-server-features-" + n.Suffix }
+func (n Names) SQLServer() string { return "sql-server-features-" + n.Suffix }
+
+// SQLServerFQDN is its host name.
 func (n Names) SQLServerFQDN() string { return n.SQLServer() + ".database.windows.net" }
 
 // PostgresServer is the feature store's server when its engine is PostgreSQL.
 func (n Names) PostgresServer() string { return "psql-features-" + n.Suffix }
+
+// PostgresServerFQDN is its host name.
 func (n Names) PostgresServerFQDN() string {
 	return n.PostgresServer() + ".postgres.database.azure.com"
 }
@@ -136,10 +153,16 @@ func (n Names) SQLDatabase() string { return "sql-db-features" }
 // TransformInsights is the telemetry of pipelines.
 func (n Names) TransformInsights() string { return "transform-ai-" + n.Suffix }
 
-// Registry is the container registry, Plan what the apps run on, Documents the account of their state.
-func (n Names) Registry() string  { return "acrserve" + n.Short }
-func (n Names) Plan() string      { return "asp-serve-" + n.Suffix }
+// Registry is the registry of the apps' images.
+func (n Names) Registry() string { return "acrserve" + n.Short }
+
+// Plan is what the apps run on.
+func (n Names) Plan() string { return "asp-serve-" + n.Suffix }
+
+// Autoscale is the rule by which the plan grows and shrinks.
 func (n Names) Autoscale() string { return "autoscale-serve-" + n.Suffix }
+
+// Documents is the account of the apps' state.
 func (n Names) Documents() string { return "cosmos-serve-" + n.Short }
 
 // ModelRegistry is the machine learning registry.
@@ -148,12 +171,16 @@ func (n Names) ModelRegistry() string { return "aml-registry-" + n.Suffix }
 // WebApp is the web app of an app and the beginning of its address.
 func (n Names) WebApp(appID string) string { return "webapp-" + kebab(appID) + "-" + n.Suffix }
 
-// AppInsights is the telemetry of an app, SlotInsights that of its testing slot.
-func (n Names) AppInsights(appID string) string  { return "ai-" + n.WebApp(appID) }
+// AppInsights is the telemetry of an app.
+func (n Names) AppInsights(appID string) string { return "ai-" + n.WebApp(appID) }
+
+// SlotInsights is the telemetry of an app's testing slot.
 func (n Names) SlotInsights(appID string) string { return "ai-" + n.WebApp(appID) + "-testing" }
 
-// RegistryScope limits a registry token to the images of an app; RegistryToken is that token. Both are 5 to 50 characters.
+// RegistryScope limits a registry token to the images of an app.
 func (n Names) RegistryScope(appID string) string { return "scope-" + kebab(appID) }
+
+// RegistryToken is that token.
 func (n Names) RegistryToken(appID string) string { return "token-" + kebab(appID) }
 
 // RegistryWebhook deploys an app when its image changes: 5 to 50 letters and digits. Ids that differ in - only do not share it.
@@ -161,24 +188,44 @@ func (n Names) RegistryWebhook(appID string) string {
 	return "webhook" + strings.ReplaceAll(kebab(appID), "-", "") + digest(kebab(appID), 6)
 }
 
-// StateDatabase and StateContainer hold the state of an app.
-func (n Names) StateDatabase(appID string) string  { return appID + "-state" }
+// StateDatabase holds the state of an app.
+func (n Names) StateDatabase(appID string) string { return appID + "-state" }
+
+// StateContainer is the container of that database.
 func (n Names) StateContainer(appID string) string { return appID }
 
-// Applications of the directory.
-func (n Names) SQLOwner() string              { return "flowehr-sql-owner-" + n.Suffix }
-func (n Names) DataWriter() string            { return "flowehr-databricks-datawriter-" + n.Suffix }
-func (n Names) LakeClient() string            { return "flowehr-databricks-adls-" + n.Suffix }
-func (n Names) ExternalClient() string        { return "flowehr-external-" + n.Suffix }
-func (n Names) SignIn(appID string) string    { return "flowehr-" + n.WebApp(appID) }
-func (n Names) AppCI(appID string) string     { return "sp-flowehr-app-" + kebab(appID) + "-" + n.Suffix }
+// SQLOwner is the application that administers the feature store.
+func (n Names) SQLOwner() string { return "flowehr-sql-owner-" + n.Suffix }
+
+// DataWriter is the application by which pipelines write features.
+func (n Names) DataWriter() string { return "flowehr-databricks-datawriter-" + n.Suffix }
+
+// LakeClient is the application by which pipelines read and write the lake.
+func (n Names) LakeClient() string { return "flowehr-databricks-adls-" + n.Suffix }
+
+// ExternalClient is the application by which pipelines reach services outside.
+func (n Names) ExternalClient() string { return "flowehr-external-" + n.Suffix }
+
+// SignIn is the application by which people sign in to an app.
+func (n Names) SignIn(appID string) string { return "flowehr-" + n.WebApp(appID) }
+
+// AppCI is the application by which an app's build swaps its slots.
+func (n Names) AppCI(appID string) string { return "sp-flowehr-app-" + kebab(appID) + "-" + n.Suffix }
+
+// IdentifierURI is what tokens for an app are issued for.
 func (n Names) IdentifierURI(a string) string { return "api://" + n.WebApp(a) }
 
-// Groups of the directory.
-func (n Names) Developers() string     { return n.Suffix + " flowehr-developers" }
+// Developers is the group of those who build pipelines and apps.
+func (n Names) Developers() string { return n.Suffix + " flowehr-developers" }
+
+// DataScientists is the group of those who build on features.
 func (n Names) DataScientists() string { return n.Suffix + " flowehr-data-scientists" }
-func (n Names) Stewards() string       { return n.Suffix + " flowehr-algorithm-stewards" }
-func (n Names) Apps() string           { return n.Suffix + " flowehr-apps" }
+
+// Stewards is the group of those who publish models.
+func (n Names) Stewards() string { return n.Suffix + " flowehr-algorithm-stewards" }
+
+// Apps is the group of the identities of apps.
+func (n Names) Apps() string { return n.Suffix + " flowehr-apps" }
 
 // UniqueName is the key by which Microsoft Graph finds a group or an application again. It is also a group's mail nickname,
 // which allows no space and 64 characters.

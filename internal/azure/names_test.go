@@ -216,8 +216,8 @@ func TestGUIDFollowsFromItsParts(t *testing.T) {
 	if got, want := azure.GUID("assignment", "scope", "role", "who"), "dbe7f6fd-4501-54a6-b6cc-de83a2e2a8be"; got != want {
 		t.Errorf("got %s, want %s: role assignments that stand would be made again", got, want)
 	}
-	if azure.GUID("ab", "c") == azure.GUID("a", "bc") || azure.GUID("a") != azure.GUID("a") {
-		t.Error("identifiers do not follow from the parts")
+	if azure.GUID("ab", "c") == azure.GUID("a", "bc") {
+		t.Error("where a part ends makes no difference")
 	}
 }
 

@@ -66,6 +66,7 @@ type Source struct {
 	Password  *AppPassword  `json:"password,omitempty"` // made once, for an application
 	Generated *Generated    `json:"generated,omitempty"`
 	Registry  *RegistryPass `json:"registry,omitempty"`
+	Telemetry string        `json:"telemetry,omitempty"` // connection string of the Application Insights component of an id
 }
 
 // VaultRef names a secret in a vault.

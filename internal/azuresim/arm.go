@@ -26,9 +26,9 @@ type manager struct {
 
 // managerState is what stands in the subscription. Keys are ids in lower case.
 type managerState struct {
-	Resources   map[string]*resource     `json:"resources"`
+	Resources   map[string]*resource     `json:"-"`                 // saved apart, as are the stacks
 	Deleted     map[string]*resource     `json:"deleted,omitempty"` // softly
-	Stacks      map[string]*stack        `json:"stacks,omitempty"`
+	Stacks      map[string]*stack        `json:"-"`
 	WhatIfs     map[string]*whatIf       `json:"whatIfs,omitempty"`
 	Deployments map[string]*deployment   `json:"deployments,omitempty"`
 	Jobs        map[string]*job          `json:"jobs,omitempty"`

@@ -35,7 +35,7 @@ const (
 // parseTarget reads a path. It returns false for one that is not of Azure Resource Manager.
 func parseTarget(path string) (target, bool) {
 	path = strings.TrimRight(path, "/")
-	at := strings.LastIndex(strings.ToLower(path), "/providers/")
+	at := lastFold(path, "/providers/")
 	if at < 0 {
 		return parseContainer(path)
 	}
@@ -64,6 +64,17 @@ func parseTarget(path string) (target, bool) {
 	}
 	t.ID = id
 	return t, true
+}
+
+// lastFold is strings.LastIndex without regard to case. Lower case has another length than upper case in some scripts, so
+// that an index of the one is none of the other.
+func lastFold(s, sub string) int {
+	for i := len(s) - len(sub); i >= 0; i-- {
+		if strings.EqualFold(s[i:i+len(sub)], sub) {
+			return i
+		}
+	}
+	return -1
 }
 
 // parseContainer reads a path of a subscription, a resource group, or their collections.

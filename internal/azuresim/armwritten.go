@@ -1,6 +1,7 @@
 package azuresim
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -31,6 +32,29 @@ func (m *manager) written(r *resource) {
 		}
 	}
 }
+
+// stand puts a resource where nobody made it. It is not counted as left over.
+func (m *manager) stand(id string, body object) error {
+	t, valid := parseTarget(id)
+	if !valid || t.Rest != "" || t.name() == "" || t.Subscription != m.o.Subscription {
+		return fmt.Errorf("%q is not the id of a resource of the simulated subscription", id)
+	}
+	if t.Group != "" && !t.is(typeGroup) {
+		group := "/subscriptions/" + t.Subscription + "/resourceGroups/" + t.Group
+		if m.w.Manager.Resources[key(group)] == nil {
+			if err := m.stand(group, object{"location": "uksouth"}); err != nil {
+				return err
+			}
+		}
+	}
+	r := &resource{ID: id, Type: t.Type, Name: t.name(), Made: m.w.now(), By: elsewhere}
+	m.w.Manager.Resources[key(id)] = r
+	m.endWrite(wanted{ID: id, Type: t.Type, Name: t.name(), Body: body}, nil)
+	return nil
+}
+
+// elsewhere is who made what stood before.
+const elsewhere = "elsewhere"
 
 // beside makes what a resource has from the beginning without anybody asking for it.
 func (m *manager) beside(r *resource, typ, path string) {

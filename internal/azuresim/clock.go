@@ -29,13 +29,18 @@ type sleeper struct {
 	wake  chan struct{}
 }
 
-// Real time is spent on a jump in proportion to its length, so that a client that thinks between two requests is not
-// overtaken by an hour, and a deployment of an hour still takes no longer than two seconds.
+// quietUsual is how long, really, nothing must come before time jumps. Longer jumps take more, in proportion to their length, so
+// that a client that thinks between two requests is not overtaken by an hour.
 const (
-	jumpShare  = 2000
-	jumpSpend  = 40 * time.Millisecond
 	quietUsual = 3 * time.Millisecond
+	quietFor   = 6 * time.Second // of virtual time
+	quietMost  = 13              // times as long
 )
+
+// pause is the real time before a jump.
+func (c *clock) pause(jump time.Duration) time.Duration {
+	return c.quiet * min(max(jump/quietFor, 1), quietMost)
+}
 
 // enter says that a request came in or goes on.
 func (c *clock) enter() {
@@ -56,11 +61,10 @@ func (c *clock) settle() {
 	}
 	c.turn++
 	turn, to := c.turn, c.earliest()
-	quiet := max(c.quiet, min(to.Sub(c.now)/jumpShare, jumpSpend))
 	if c.timer != nil {
 		c.timer.Stop()
 	}
-	c.timer = time.AfterFunc(quiet, func() {
+	c.timer = time.AfterFunc(c.pause(to.Sub(c.now)), func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if turn == c.turn {

@@ -27,9 +27,23 @@ func (s *Sim) control(c *call) answer {
 		return ok(map[string]any{"now": s.w.now()})
 	case "GET /world":
 		s.w.Now = s.w.now()
-		return ok(&s.w.state)
+		return ok(map[string]any{"state": &s.w.state, "parts": parts{s.w.Manager.Resources, s.w.Manager.Stacks}})
 	case "GET /summary":
 		return ok(s.summary())
+	case "POST /stand":
+		var in struct {
+			ID   string `json:"id"`
+			Body object `json:"body"`
+		}
+		err := c.decode(&in)
+		if err == nil {
+			err = s.manager.stand(in.ID, in.Body)
+		}
+		if err != nil {
+			return fail(http.StatusBadRequest, "BadRequest", "%v", err)
+		}
+		s.w.dirty()
+		return ok(nil)
 	case "POST /faults":
 		var in Faults
 		if err := c.decode(&in); err != nil {

@@ -24,24 +24,24 @@ type databricks struct {
 
 // databricksState is what all workspaces and the account keep.
 type databricksState struct {
-	Workspaces map[string]*workspace  `json:"workspaces,omitempty"` // by key of their resource
-	Metastores map[string]*metastore  `json:"metastores,omitempty"` // by id
-	Uses       map[string]string      `json:"uses,omitempty"`       // number of a workspace: id of its metastore
-	Securables map[string]*securable  `json:"securables,omitempty"` // by metastore/kind/name, lower case
-	Roots      map[string]*rootAccess `json:"roots,omitempty"`      // storage credentials of the account, by metastore/name
+	Workspaces map[string]*workspace  `json:"workspaces"` // by key of their resource
+	Metastores map[string]*metastore  `json:"metastores"` // by id
+	Uses       map[string]string      `json:"uses"`       // number of a workspace: id of its metastore
+	Securables map[string]*securable  `json:"securables"` // by metastore/kind/name, lower case
+	Roots      map[string]*rootAccess `json:"roots"`      // storage credentials of the account, by metastore/name
 }
 
 // workspace is the data of one workspace.
 type workspace struct {
 	Serial     int64                      `json:"serial"` // counts ids
-	Principals map[string]*scimObject     `json:"principals,omitempty"`
+	Principals map[string]*scimObject     `json:"principals"`
 	Admins     []string                   `json:"admins,omitempty"` // ids of principals in the group admins
-	Scopes     map[string]*secretScope    `json:"scopes,omitempty"`
-	Files      map[string]*dbfsFile       `json:"files,omitempty"`
-	Streams    map[int64]*dbfsStream      `json:"streams,omitempty"`
-	Clusters   map[string]*cluster        `json:"clusters,omitempty"`
-	Libraries  map[string][]*libraryState `json:"libraries,omitempty"` // by cluster
-	Runs       map[int64]*sparkRun        `json:"runs,omitempty"`
+	Scopes     map[string]*secretScope    `json:"scopes"`
+	Files      map[string]*dbfsFile       `json:"files"`
+	Streams    map[int64]*dbfsStream      `json:"streams"`
+	Clusters   map[string]*cluster        `json:"clusters"`
+	Libraries  map[string][]*libraryState `json:"libraries"` // by cluster
+	Runs       map[int64]*sparkRun        `json:"runs"`
 }
 
 func newDatabricks(w *world, m *manager) *databricks {

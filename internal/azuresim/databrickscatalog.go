@@ -33,7 +33,7 @@ type securable struct {
 	Kind   string              `json:"kind"`
 	Name   string              `json:"name"` // full
 	Body   object              `json:"body"`
-	Grants map[string][]string `json:"grants,omitempty"` // by principal
+	Grants map[string][]string `json:"grants"` // by principal
 	Made   time.Time           `json:"made"`
 }
 

@@ -28,8 +28,8 @@ type factories struct {
 
 // factoryState is what one factory keeps.
 type factoryState struct {
-	Runs        map[string]*factoryRun   `json:"runs,omitempty"`
-	Triggers    map[string]*triggerState `json:"triggers,omitempty"` // by lower-case name
+	Runs        map[string]*factoryRun   `json:"runs"`
+	Triggers    map[string]*triggerState `json:"triggers"` // by lower-case name
 	TriggerRuns []*triggerRun            `json:"triggerRuns,omitempty"`
 }
 
@@ -38,7 +38,7 @@ type factoryRun struct {
 	ID         string            `json:"id"`
 	Group      string            `json:"group"`
 	Pipeline   string            `json:"pipeline"`
-	Parameters map[string]string `json:"parameters,omitempty"`
+	Parameters map[string]string `json:"parameters"`
 	By         string            `json:"by"`
 	ByType     string            `json:"byType"`
 	Asked      time.Time         `json:"asked"`

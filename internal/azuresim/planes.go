@@ -8,7 +8,7 @@ type planesState struct {
 	Factories  map[string]*factoryState   `json:"factories,omitempty"`
 	Blobs      map[string]*blobAccount    `json:"blobs,omitempty"`
 	Tokens     map[string][]tokenPassword `json:"tokens,omitempty"` // of registries, by key
-	// GitHub     gitHubState                `json:"github"`
+	GitHub     gitHubState                `json:"github"`
 }
 
 // planes has every service that keeps data answer for its hosts.
@@ -27,8 +27,8 @@ func (s *Sim) planes() {
 
 	newFactories(s.w, s.manager, bricks)
 	newRegistries(s.w, s.manager)
-	//	newLogs(s)
-	//	newGitHub(s)
+	newLogs(s)
+	newGitHub(s)
 
 	sql := newSQLServers(s)
 	s.conn("*.database.windows.net", "tds/8.0", sql.serve)

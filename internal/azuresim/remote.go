@@ -85,6 +85,12 @@ func (r *Remote) SetConditions(ctx context.Context, c Conditions) error {
 	return r.control(ctx, http.MethodPost, "/conditions", c, nil)
 }
 
+// Stand puts a resource into the world as if it had always been there, with the group that it is in: what the organisation has
+// beside the environment, such as its own network. body is that of a PUT.
+func (r *Remote) Stand(ctx context.Context, id string, body map[string]any) error {
+	return r.control(ctx, http.MethodPost, "/stand", map[string]any{"id": id, "body": body}, nil)
+}
+
 // Summary tells what stands in the simulated world.
 func (r *Remote) Summary(ctx context.Context) (Summary, error) {
 	var out Summary

@@ -32,7 +32,7 @@ type Options struct {
 	Dir   string        // where the world is kept; empty means in memory
 	Seed  uint64        // of identifiers and faults
 	Start time.Time     // virtual time at the beginning of a new world; zero means now
-	Quiet time.Duration // how long, really, nothing must come before virtual time jumps; 0 means 3 ms
+	Quiet time.Duration // how long, really, nothing must come before virtual time jumps a little; 0 means 3 ms
 
 	Tenant       string // 0 values are made from the seed
 	Subscription string

@@ -1,37 +1,53 @@
 package azuresim
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
-
-	"github.com/flowehr/flowehr/internal/durable"
 )
 
 // saver keeps the world in a file. Whatever happens, the file holds the world as it was at one instant, and once a change
-// was answered to a client it is in the file.
+// was answered to a client it is in the file. Calls that are answered at the same time share a write.
+//
+// The file has two JSON values: the state, and the parts of it that are many and change one at a time, which are not encoded
+// anew while they stay as they are.
 type saver struct {
 	w    *world
 	path string
 
 	mu    sync.Mutex // one writer
 	stale bool       // under the world's lock: something is not in the file
-	timer *time.Timer
+
+	seed   maphash.Seed
+	chunks map[string]chunk
 }
 
-// saveDelay is how long changes that nobody waits for are gathered.
-const saveDelay = 50 * time.Millisecond
+// chunk is one encoded part, and what it was made from.
+type chunk struct {
+	print uint64
+	text  []byte
+}
+
+// parts is the second value of the file.
+type parts struct {
+	Resources map[string]*resource `json:"resources"`
+	Stacks    map[string]*stack    `json:"stacks"`
+}
 
 func openSaver(dir string, w *world) (s *saver, fresh bool, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, false, err
 	}
-	s = &saver{w: w, path: filepath.Join(dir, "world.json")}
+	s = &saver{w: w, path: filepath.Join(dir, "world.json"), seed: maphash.MakeSeed(), chunks: map[string]chunk{}}
 	data, err := os.ReadFile(s.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -39,9 +55,12 @@ func openSaver(dir string, w *world) (s *saver, fresh bool, err error) {
 	case err != nil:
 		return nil, false, err
 	default:
-		if err := json.Unmarshal(data, &w.state); err != nil {
+		var p parts
+		dec := json.NewDecoder(bytes.NewReader(data))
+		if err := errors.Join(dec.Decode(&w.state), dec.Decode(&p)); err != nil {
 			return nil, false, fmt.Errorf("%s is not a simulated world: %w", s.path, err)
 		}
+		w.Manager.Resources, w.Manager.Stacks = p.Resources, p.Stacks
 		w.clock.now = w.Now
 		stand(&w.Operations)
 	}
@@ -58,14 +77,103 @@ func (s *saver) save() error {
 		s.w.mu.Unlock()
 		return nil
 	}
-	s.w.Now = s.w.clock.now
-	data, err := json.Marshal(&s.w.state)
+	data, err := s.encode()
 	s.stale = false
 	s.w.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	return durable.Replace(s.path, data)
+	// The rename is what a killed process needs. The disk is not waited for: a simulated world need not outlive a power cut.
+	temp := s.path + ".new"
+	if err := os.WriteFile(temp, data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(temp, s.path)
+}
+
+// longKept is for how long it can be asked what came of an operation.
+const longKept = 24 * time.Hour
+
+func (s *saver) encode() ([]byte, error) {
+	w := s.w
+	w.Now = w.clock.now
+	maps.DeleteFunc(w.Operations, func(_ string, o *operation) bool { return !o.Ended.IsZero() && w.Now.Sub(o.Ended) > longKept })
+	first, err := json.Marshal(&w.state)
+	if err != nil {
+		return nil, err
+	}
+	b := bytes.NewBuffer(first)
+	b.WriteString("\n{\"resources\":{")
+	for i, k := range slices.Sorted(maps.Keys(w.Manager.Resources)) {
+		r := w.Manager.Resources[k]
+		if err := s.write(b, i, k, r, s.print(object{"want": r.Want, "body": r.Body}, r.Busy, r.Stack, r.Deny, r.Purge, r.Made, r.Changed)); err != nil {
+			return nil, err
+		}
+	}
+	b.WriteString("},\"stacks\":{")
+	for i, k := range slices.Sorted(maps.Keys(w.Manager.Stacks)) {
+		// A stack changes only when it is deployed, and while it is busy.
+		st := w.Manager.Stacks[k]
+		if err := s.write(b, i, k, st, s.print(nil, st.State, st.Operation, st.Modified, len(st.Managed), st.Going)); err != nil {
+			return nil, err
+		}
+	}
+	b.WriteString("}}\n")
+	return b.Bytes(), nil
+}
+
+// write appends a member, encoded anew only when it differs from before.
+func (s *saver) write(b *bytes.Buffer, i int, k string, v any, print uint64) error {
+	c := s.chunks[k]
+	if c.text == nil || c.print != print {
+		text, err := json.Marshal(map[string]any{k: v})
+		if err != nil {
+			return err
+		}
+		c = chunk{print, text[1 : len(text)-1]}
+		s.chunks[k] = c
+	}
+	if i > 0 {
+		b.WriteByte(',')
+	}
+	b.Write(c.text)
+	return nil
+}
+
+// print is a number that differs, but for a chance in 2⁶⁴, where the values do. It is much cheaper than encoding them.
+func (s *saver) print(o object, scalars ...any) uint64 {
+	sum := s.hash(o)
+	for _, v := range scalars {
+		if t, isTime := v.(time.Time); isTime {
+			v = t.UnixNano()
+		}
+		sum = sum*31 + maphash.Comparable(s.seed, v)
+	}
+	return sum
+}
+
+func (s *saver) hash(v any) uint64 {
+	switch v := v.(type) {
+	case object:
+		sum := uint64(len(v)) + 1
+		for k, inner := range v { // in any order
+			pair := [2]uint64{maphash.String(s.seed, k), s.hash(inner)}
+			sum += maphash.Comparable(s.seed, pair)
+		}
+		return sum
+	case []any:
+		sum := uint64(len(v)) + 2
+		for _, inner := range v {
+			sum = sum*31 + s.hash(inner)
+		}
+		return sum
+	case string:
+		return maphash.String(s.seed, v)
+	case float64, bool, nil:
+		return maphash.Comparable(s.seed, v)
+	}
+	// Values that the simulation itself put in and that are not JSON's own kinds.
+	return maphash.Bytes(s.seed, mustJSON(v))
 }
 
 func (s *saver) close() error { return s.save() }

@@ -62,9 +62,9 @@ func (s *Sim) Leftovers() []string {
 	return out
 }
 
-// original reports whether a resource is one of the first role assignments.
+// original reports whether a resource is one of the first role assignments, or was put there from outside.
 func (m *manager) original(r *resource) bool {
-	return strings.EqualFold(r.Type, typeAssignment) && r.Name == uuidOf(m.w.seed, "first grant", r.By, guidOf(textAt(r.Want, "properties", "roleDefinitionId")))
+	return r.By == elsewhere || strings.EqualFold(r.Type, typeAssignment) && r.Name == uuidOf(m.w.seed, "first grant", r.By, guidOf(textAt(r.Want, "properties", "roleDefinitionId")))
 }
 
 func guidOf(definition string) string {

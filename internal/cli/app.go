@@ -130,9 +130,10 @@ func (a *app) groups() []commandGroup {
 		}},
 		{"change", "Change it:", []*cobra.Command{
 			a.newPlanCommand(), a.newDeployCommand(), a.newDestroyCommand(), a.newStateCommand(), a.newConfigCommand(), a.newSecretsCommand(),
+			a.newAuthCommand(), a.newBootstrapCommand(), a.newCICommand(),
 		}},
 		{"data", "Work with data:", []*cobra.Command{
-			a.newPipelinesCommand(), a.newTriggersCommand(), a.newSourcesCommand(), a.newLakeCommand(), a.newStoreCommand(), a.newSynthCommand(),
+			a.newPipelinesCommand(), a.newTriggersCommand(), a.newAppsCommand(), a.newSourcesCommand(), a.newLakeCommand(), a.newStoreCommand(), a.newSynthCommand(),
 		}},
 		{"help", "Look after it:", []*cobra.Command{
 			a.newAuditCommand(), a.newDoctorCommand(), a.newSimulatorCommand(), a.newCleanCommand(), a.newVersionCommand(),

@@ -117,12 +117,8 @@ func (a *app) azureDeploy(ctx context.Context, d *definition, layers []flowehr.L
 		if p.Empty() {
 			return a.nothingToDo(d, p)
 		}
-		if !a.json() {
-			view := s.view(a, p, false)
-			view.Next = ""
-			if err := render.Plan(a.errOut, a.style(a.errOut), view); err != nil {
-				return err
-			}
+		if err := a.showPlan(s, p); err != nil {
+			return err
 		}
 		if err := a.agree(d, p, o); err != nil {
 			return err
@@ -135,6 +131,16 @@ func (a *app) azureDeploy(ctx context.Context, d *definition, layers []flowehr.L
 		a.next("See it with: flowehr status%s   Addresses: flowehr outputs%s", a.simulateFlag(), a.simulateFlag())
 		return nil
 	})
+}
+
+// showPlan shows what is about to be applied.
+func (a *app) showPlan(s *azureSite, p flowehr.Plan) error {
+	if a.json() {
+		return nil
+	}
+	view := s.view(a, p, false)
+	view.Next = ""
+	return render.Plan(a.errOut, a.style(a.errOut), view)
 }
 
 // agree asks for a yes, or for the name of the environment when people's data would go. A plan that was looked at and is
@@ -221,12 +227,8 @@ func (a *app) azureDestroy(ctx context.Context, d *definition, layers []flowehr.
 			a.next("If something of it stands that was never recorded, find it with: flowehr destroy --by-name%s", a.simulateFlag())
 			return nil
 		}
-		if !a.json() {
-			view := s.view(a, p, false)
-			view.Next = ""
-			if err := render.Plan(a.errOut, a.style(a.errOut), view); err != nil {
-				return err
-			}
+		if err := a.showPlan(s, p); err != nil {
+			return err
 		}
 		if !o.yes || d.env.RealData {
 			if err := a.confirm("This deletes it for good.", d.env.Suffix, flagUnlessReal(d, "flowehr destroy --yes")); err != nil {

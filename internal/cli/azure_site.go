@@ -44,11 +44,9 @@ type siteOptions struct {
 func (a *app) withAzure(ctx context.Context, d *definition, o siteOptions, f func(*azureSite) error) error {
 	return a.withState(ctx, d, func(s *azureSite) error {
 		if o.changes {
-			account, group := a.statePlace(d, s.client.Subscription())
-			if err := statestore.EnsureAccount(ctx, s.client, group, account, d.env.Location); err != nil {
+			if err := s.ensureState(ctx, a); err != nil {
 				return err
 			}
-			s.kept = true
 		}
 		if err := s.open(ctx, a); err != nil {
 			return err
@@ -80,6 +78,16 @@ func (a *app) withState(ctx context.Context, d *definition, f func(*azureSite) e
 	return errors.Join(f(s), x.close())
 }
 
+// ensureState makes the place of the record when it is not there.
+func (s *azureSite) ensureState(ctx context.Context, a *app) error {
+	account, group := a.statePlace(s.d, s.client.Subscription())
+	if err := statestore.EnsureAccount(ctx, s.client, group, account, s.d.env.Location); err != nil {
+		return err
+	}
+	s.kept = true
+	return nil
+}
+
 // load returns the record. Before the first deployment there is no place that it could be in.
 func (s *azureSite) load(ctx context.Context) (flowehr.State, error) {
 	if !s.kept {
@@ -92,6 +100,9 @@ func (s *azureSite) load(ctx context.Context) (flowehr.State, error) {
 func (s *azureSite) open(ctx context.Context, a *app) error {
 	var err error
 	if s.state, err = s.load(ctx); err != nil {
+		return err
+	}
+	if err := a.layGround(ctx, s); err != nil {
 		return err
 	}
 	key, err := a.gitHubKey()
@@ -227,8 +238,8 @@ func (s *azureSite) plan(ctx context.Context, a *app, layers []flowehr.Layer, of
 		return flowehr.Plan{}, err
 	}
 	have := s.state
-	if !offline {
-		if have, _, err = apply.Observe(ctx, s.target, have, recorded(want, have), s.applyOptions(a, nil)); err != nil {
+	if !offline && len(have.Records) > 0 {
+		if have, _, err = apply.Observe(ctx, s.target, have, nil, s.applyOptions(a, nil)); err != nil {
 			return flowehr.Plan{}, err
 		}
 	}
@@ -237,15 +248,6 @@ func (s *azureSite) plan(ctx context.Context, a *app, layers []flowehr.Layer, of
 		return flowehr.Plan{}, err
 	}
 	return s.refine(ctx, p, offline)
-}
-
-// recorded leaves the looking for what is not recorded to the rebuilding of a lost state: a state that was never saved has
-// nothing to look for, and one that was says what there is.
-func recorded(want []flowehr.Resource, have flowehr.State) []flowehr.Resource {
-	if have.Revision == 0 {
-		return want
-	}
-	return nil
 }
 
 // refine adds parts, costs and times.

@@ -48,6 +48,9 @@ func (a *app) newPipelinesListCommand() *cobra.Command {
 		Short: "List pipelines with their last run and next start",
 		Args:  noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if there, err := a.inAzure(c.Context(), func(w *azureWork) error { return a.azurePipelines(c.Context(), w) }); there || err != nil {
+				return err
+			}
 			return a.withStore(c.Context(), func(s *engine.Store) error {
 				list, err := s.Pipelines(c.Context())
 				if err != nil {
@@ -84,6 +87,9 @@ func (a *app) newPipelinesRunCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			values, err := parseParameters(params)
 			if err != nil {
+				return err
+			}
+			if there, err := a.inAzure(c.Context(), func(w *azureWork) error { return a.azureRun(c.Context(), w, args[0], values, wait) }); there || err != nil {
 				return err
 			}
 			return a.withRunning(c.Context(), func(d *definition, h *local.Host, s *engine.Store) error {
@@ -159,6 +165,11 @@ func (a *app) newPipelinesRunsCommand() *cobra.Command {
 			if len(args) > 0 {
 				f.Pipeline = args[0]
 			}
+			if there, err := a.inAzure(c.Context(), func(w *azureWork) error {
+				return a.azureRuns(c.Context(), w, f.Pipeline, f.Status, f.Limit)
+			}); there || err != nil {
+				return err
+			}
 			return a.withStore(c.Context(), func(s *engine.Store) error {
 				runs, err := s.Runs(c.Context(), f)
 				if err != nil {
@@ -168,19 +179,7 @@ func (a *app) newPipelinesRunsCommand() *cobra.Command {
 				for _, r := range runs {
 					list = append(list, newRunJSON(r))
 				}
-				if a.json() {
-					return a.writeJSON(list)
-				}
-				if len(list) == 0 {
-					fmt.Fprintln(a.out, "No runs.")
-					a.next("Start one with: flowehr pipelines run NAME")
-					return nil
-				}
-				t := a.table("Run", "Pipeline", "Status", "When", ">Took", "By")
-				for _, r := range list {
-					t.Row(short(r.ID), r.Pipeline, r.Status, r.When, r.Took, r.By)
-				}
-				return t.Write(a.out)
+				return a.listRuns(list)
 			})
 		},
 	}
@@ -195,6 +194,9 @@ func (a *app) newPipelinesShowCommand() *cobra.Command {
 		Short: "Show a run: its activities, what came of them, and why",
 		Args:  exactArgs("RUN"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if there, err := a.inAzure(c.Context(), func(w *azureWork) error { return a.azureShow(c.Context(), w, args[0]) }); there || err != nil {
+				return err
+			}
 			return a.withStore(c.Context(), func(s *engine.Store) error { return a.showRun(c.Context(), s, args[0]) })
 		},
 	}
@@ -207,6 +209,9 @@ func (a *app) newPipelinesLogsCommand() *cobra.Command {
 		Short: "Print the log of a run",
 		Args:  exactArgs("RUN"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if there, err := a.inAzure(c.Context(), func(w *azureWork) error { return a.azureLogs(c.Context(), w, args[0], follow) }); there || err != nil {
+				return err
+			}
 			return a.withStore(c.Context(), func(s *engine.Store) error { return a.printLogs(c.Context(), s, args[0], follow) })
 		},
 	}
@@ -220,6 +225,9 @@ func (a *app) newPipelinesCancelCommand() *cobra.Command {
 		Short: "Stop a run and the runs that it started",
 		Args:  exactArgs("RUN"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if there, err := a.inAzure(c.Context(), func(w *azureWork) error { return a.azureCancel(c.Context(), w, args[0]) }); there || err != nil {
+				return err
+			}
 			return a.withStore(c.Context(), func(s *engine.Store) error {
 				run, err := s.Run(c.Context(), args[0])
 				if err != nil {
@@ -245,6 +253,9 @@ func (a *app) newPipelinesResumeCommand() *cobra.Command {
 		Short: "Run again from what failed; what succeeded is kept",
 		Args:  exactArgs("RUN"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if there, err := a.inAzure(c.Context(), func(w *azureWork) error { return a.azureResume(c.Context(), w, args[0], wait) }); there || err != nil {
+				return err
+			}
 			return a.withRunning(c.Context(), func(_ *definition, h *local.Host, s *engine.Store) error {
 				run, err := s.Run(c.Context(), args[0])
 				if err != nil {
@@ -276,6 +287,9 @@ func (a *app) newPipelinesTestCommand() *cobra.Command {
 deployment works. The exit code is 0 when all succeed.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if there, err := a.inAzure(c.Context(), func(w *azureWork) error { return a.azureTest(c.Context(), w) }); there || err != nil {
+				return err
+			}
 			return a.withRunning(c.Context(), func(_ *definition, h *local.Host, s *engine.Store) error {
 				return a.testPipelines(c.Context(), h, s)
 			})

@@ -2,6 +2,7 @@ package bot
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -76,6 +77,22 @@ func (s Season) judge(v Verdict) (destroy bool, why string) {
 		return true, fmt.Sprintf("last deployed %s ago, more than %s", age.Truncate(time.Minute), s.Life)
 	}
 	return false, "deployed less than " + s.Life.String() + " ago"
+}
+
+// Clear starts the destruction of what verdicts condemn, and returns how many were started. It may be repeated: the workflow works
+// on one pull request at a time.
+func Clear(ctx context.Context, hub Writer, verdicts []Verdict) (started int, err error) {
+	for _, v := range verdicts {
+		if !v.Destroy {
+			continue
+		}
+		d := Dispatch{Action: ActionDestroy, Pull: v.Pull}
+		if err := hub.Dispatch(ctx, d.Inputs()); err != nil {
+			return started, fmt.Errorf("start the destruction of %s: %w", v.Suffix, err)
+		}
+		started++
+	}
+	return started, nil
 }
 
 // PullSuffix reports whether a naming suffix has the form of a pull request's environment.

@@ -66,3 +66,15 @@ func TestSweepKeepsWhatIsNotOurs(t *testing.T) {
 		}
 	})
 }
+
+func TestClearDestroysOnlyWhatIsCondemned(t *testing.T) {
+	f := world()
+	n, err := Clear(t.Context(), f, []Verdict{{Pull: 1, Destroy: true}, {Pull: 2}, {Pull: 3, Destroy: true}})
+	if d := cmp.Diff([]string{"start destroy of 1 at ", "start destroy of 3 at "}, f.log); d != "" || n != 2 || err != nil {
+		t.Errorf("%d, %v\n%s", n, err, d)
+	}
+	f.fail = "start destroy of 3"
+	if n, err := Clear(t.Context(), f, []Verdict{{Pull: 1, Destroy: true}, {Pull: 3, Destroy: true}}); n != 1 || err == nil {
+		t.Errorf("%d, %v", n, err)
+	}
+}

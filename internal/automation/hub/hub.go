@@ -10,6 +10,7 @@ package hub
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -58,7 +59,7 @@ func (h *Hub) Repository() string { return h.o.Repository }
 func (h *Hub) call(ctx context.Context, method, path string, body, into any) error {
 	r := cloud.Request{Method: method, Path: "/repos/" + h.o.Repository + path, Body: body, Header: map[string]string{
 		"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28", "Authorization": "Bearer " + h.o.Token.Reveal()}}
-	res, err := h.o.Client.Do(ctx, h.service, r)
+	res, err := h.patiently(ctx, r)
 	if err != nil || into == nil || len(res.Body) == 0 {
 		return err
 	}
@@ -66,6 +67,24 @@ func (h *Hub) call(ctx context.Context, method, path string, body, into any) err
 		return fmt.Errorf("answer of GitHub to %s %s: %w", method, path, err)
 	}
 	return nil
+}
+
+// tries of a request that GitHub puts off.
+const tries = 4
+
+// patiently repeats what GitHub puts off with 403 and a time to wait, which it does when requests come too fast. Such a request
+// was not carried out (docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api).
+func (h *Hub) patiently(ctx context.Context, r cloud.Request) (cloud.Response, error) {
+	for n := 1; ; n++ {
+		res, err := h.o.Client.Do(ctx, h.service, r)
+		e, refused := errors.AsType[*cloud.Error](err)
+		if !refused || e.Status != http.StatusForbidden || e.RetryAfter == 0 || n == tries {
+			return res, err
+		}
+		if werr := h.o.Client.Wait(ctx, e.RetryAfter); werr != nil {
+			return res, err
+		}
+	}
 }
 
 // perPage: GitHub gives 100 at once, and at most 3,000 files of a pull request.

@@ -170,6 +170,46 @@ func TestActs(t *testing.T) {
 	}
 }
 
+// TestPutOffIsRepeated: as often as GitHub asks to wait, within bounds; a plain refusal is final.
+func TestPutOffIsRepeated(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		putOff      int // times
+		after       string
+		asked       int
+		waited      time.Duration
+		wantRefused bool
+	}{
+		{"twice", 2, "7", 3, 14 * time.Second, false},
+		{"for ever", 99, "7", 4, 21 * time.Second, true},
+		{"refused", 99, "", 1, 0, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			asked, waited := 0, time.Duration(0)
+			server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if asked++; asked > tt.putOff {
+					w.WriteHeader(http.StatusCreated)
+					return
+				}
+				if tt.after != "" {
+					w.Header().Set("Retry-After", tt.after)
+				}
+				http.Error(w, `{"message":"You have exceeded a secondary rate limit."}`, http.StatusForbidden)
+			}))
+			defer server.Close()
+			c := cloud.New(cloud.Options{Transport: server.Client(), Wait: func(_ context.Context, d time.Duration) error { waited += d; return nil }})
+			h, err := hub.New(hub.Options{Client: c, Base: server.URL, Repository: "o/r", Token: flowehr.NewSecret(token)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = h.Comment(t.Context(), 1, "x")
+			if (err != nil) != tt.wantRefused || asked != tt.asked || waited != tt.waited {
+				t.Errorf("asked %d times, waited %s: %v", asked, waited, err)
+			}
+		})
+	}
+}
+
 func TestPulls(t *testing.T) {
 	h, _ := open(t, map[string]string{
 		"GET /pulls?state=open&sort=created&direction=desc&per_page=100&page=1": `[{"number":9},{"number":4}]`,

@@ -38,7 +38,7 @@ func (a *arguments) of(v expr.Value) any {
 		return o
 	}
 	text, _ := v.(string)
-	if strings.HasPrefix(text, "@") && !strings.HasPrefix(text, "@{") {
+	if strings.HasPrefix(text, "@") && !strings.HasPrefix(text, "@{") && !strings.HasPrefix(text, "@@") {
 		// Spaces may follow a whole expression; they are no part of it.
 		return a.add("@string(createArray("+strings.TrimRight(text[1:], " \t\r\n")+"))", "json")
 	}

@@ -17,18 +17,18 @@ var runner string
 
 // description is what a job is told. The runner reads it by these names.
 type description struct {
-	Pipeline string   `json:"pipeline"`
-	Activity string   `json:"activity"`
-	Kind     string   `json:"kind"` // script or copy
-	Loop     bool     `json:"loop"` // it may run several times in a run
-	Zones    []string `json:"zones"`
-	Catalog  string   `json:"catalog"`
-	Store    engine   `json:"store"`
-	Job      any      `json:"job"`
+	Pipeline string    `json:"pipeline"`
+	Activity string    `json:"activity"`
+	Kind     string    `json:"kind"` // script or copy
+	Loop     bool      `json:"loop"` // it may run several times in a run
+	Zones    []string  `json:"zones"`
+	Catalog  string    `json:"catalog"`
+	Store    storeKind `json:"store"`
+	Job      any       `json:"job"`
 }
 
-// engine says what the feature store is.
-type engine struct {
+// storeKind says what the feature store is.
+type storeKind struct {
 	Engine string `json:"engine"`
 	User   string `json:"user,omitempty"`
 }
@@ -43,7 +43,7 @@ func (l *lowering) job(raw *expr.Object, a factory.Activity, kind string, spec a
 	}
 	l.confidential(a, args)
 	d := description{Pipeline: l.b.Pipeline.Name, Activity: a.Name, Kind: kind, Loop: l.inLoop(a), Zones: l.o.Zones, Catalog: l.o.Catalog,
-		Store: engine{Engine: l.o.StoreEngine, User: l.o.StoreUser}, Job: spec}
+		Store: storeKind{Engine: l.o.StoreEngine, User: l.o.StoreUser}, Job: spec}
 	if d.Zones == nil {
 		d.Zones = []string{}
 	}

@@ -16,7 +16,6 @@ import urllib.parse
 import urllib.request
 
 FORMAT = "delta"  # of the lake's tables
-SAMPLED = 20  # rows that are named in the log
 
 
 class AssertionFailed(Exception):
@@ -131,13 +130,13 @@ def prepare(spark, job):
     spark.conf.set("spark.sql.session.timeZone", "UTC")
     spark.conf.set("spark.sql.legacy.createHiveTableByDefault", "false")
     spark.conf.set("spark.sql.sources.default", FORMAT)
-    account = spark.conf.get("spark.secret.datalake-uri", None)
+    account = spark.conf.get("spark.secret.datalake-uri", None)  # absent where zones are only schemas
     if job["catalog"]:
         spark.sql("USE CATALOG " + quote(job["catalog"]))
     for zone in job["zones"]:
         text = "CREATE SCHEMA IF NOT EXISTS " + quote(zone)
         if account:
-            text += " %s 'abfss://%s@%s/'" % ("MANAGED LOCATION" if job["catalog"] else "LOCATION", zone, account)
+            text += " %s '%s/'" % ("MANAGED LOCATION" if job["catalog"] else "LOCATION", container(spark, zone))
         spark.sql(text)
 
 
@@ -287,9 +286,13 @@ def database(spark, source):
     return kind, {"url": url, "user": setting("username"), "password": setting("password"), "fetchsize": "10000"}
 
 
+def container(spark, name):
+    """The address of a container of the lake."""
+    return "abfss://%s@%s" % (name, spark.conf.get("spark.secret.datalake-uri"))
+
+
 def read_files(spark, source, spec):
-    parts = [p for p in (source.get("folder"), source.get("file")) if p]
-    path = "abfss://%s@%s/%s" % (source["container"], spark.conf.get("spark.secret.datalake-uri"), "/".join(parts))
+    path = "/".join(p for p in (container(spark, source["container"]), source.get("folder"), source.get("file")) if p)
     files = spark.read.option("recursiveFileLookup", "true" if source["recursive"] else "false")
     if source.get("pattern"):
         files = files.option("pathGlobFilter", source["pattern"])
@@ -352,9 +355,7 @@ def set_aside(spark, aside, sink, run):
     count = aside.count()
     if count == 0:
         return
-    account = spark.conf.get("spark.secret.datalake-uri")
-    zone, table = sink["zone"], sink["table"]
-    path = "abfss://%s@%s/_quarantine/%s/%s" % (zone, account, table, run)
+    path = "%s/_quarantine/%s/%s" % (container(spark, sink["zone"]), sink["table"], run)
     aside.write.mode("append").text(path)
     log("%s rows could not be read and are kept in %s" % (thousands(count), path))
 

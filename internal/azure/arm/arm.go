@@ -4,8 +4,9 @@
 // (package estate) and makes no request.
 //
 // The rule that holds here: templates are literal. Names and ids are written out, there are no parameters, and the only
-// expressions are [Reference] and [FullReference], for values that exist at run time alone, and [Ending], for the few names that
-// are made of one. So what-if is not cut short, and a template can be compared with the one before.
+// expressions are [Reference] and [FullReference], for values that exist at run time alone, [Prefixed] and [Ending], for what is
+// made of one, and [PublishingURL], for the one secret that Resource Manager fills in by itself. So what-if is not cut short,
+// and a template can be compared with the one before.
 package arm
 
 import (

@@ -19,3 +19,8 @@ func PublishingURL(siteID, path string) string {
 	version := versions["Microsoft.Web/sites"]
 	return "[concat(list('" + siteID + "/config/publishingcredentials', '" + version + "').properties.scmUri, '" + path + "')]"
 }
+
+// Prefixed is an expression with a text before its value.
+func Prefixed(text, expression string) string {
+	return "[concat('" + strings.ReplaceAll(text, "'", "''") + "', " + strings.TrimSuffix(strings.TrimPrefix(expression, "["), "]") + ")]"
+}

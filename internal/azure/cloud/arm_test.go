@@ -105,6 +105,7 @@ func TestCauses(t *testing.T) {
 		{"as text with a state", `{"error":{"code":"A","details":[{"code":"Conflict","message":"{\"status\":\"Failed\",\"error\":{\"code\":\"C\",\"message\":\"d\",\"details\":[{\"code\":\"E\",\"message\":\"f\"}]}}","target":"t"}]}}`, "409 t: E: f"},
 		{"key vault", `{"error":{"code":"Forbidden","message":"no","innererror":{"code":"ForbiddenByRbac"}}}`, "409 ForbiddenByRbac: no"},
 		{"databricks", `{"error_code":"PERMISSION_DENIED","message":"no"}`, "409 PERMISSION_DENIED: no"},
+		{"storage", "<?xml version=\"1.0\"?><Error><Code>LeaseLost</Code><Message>The lease is lost.\nRequestId:1</Message></Error>", "409 LeaseLost: The lease is lost."},
 		{"not JSON", `<html>`, "409: <html>"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package cloud
 
 import (
 	"encoding/json"
+	"encoding/xml"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -111,8 +112,14 @@ func newError(s Service, r Request, res Response) *Error {
 		Message   string          `json:"message"`
 	}
 	if json.Unmarshal(res.Body, &body) != nil {
-		e.Message = strings.TrimSpace(string(res.Body[:min(len(res.Body), 300)]))
 		e.Code = res.Header.Get("x-ms-error-code")
+		var storage struct{ Code, Message string } // in XML
+		if xml.Unmarshal(res.Body, &storage) == nil && storage.Message != "" {
+			e.Code = first(e.Code, storage.Code)
+			e.Message, _, _ = strings.Cut(storage.Message, "\n") // the request id and the time follow
+			return e
+		}
+		e.Message = strings.TrimSpace(string(res.Body[:min(len(res.Body), 300)]))
 		return e
 	}
 	e.Code, e.Message = body.ErrorCode, body.Message

@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -92,6 +93,9 @@ func about(c Cause) string {
 
 func policyDenied(_ *Error, c Cause) (string, string) {
 	if len(c.Policy) == 0 {
+		c.Policy = identifiers(c.Message)
+	}
+	if len(c.Policy) == 0 {
 		return "a policy of the organisation forbids it" + about(c) + ": " + c.Message,
 			"Ask who looks after Azure Policy for an exemption, or change the definition so that it complies."
 	}
@@ -99,6 +103,27 @@ func policyDenied(_ *Error, c Cause) (string, string) {
 	name := first(p.Policy, p.Assignment)
 	return fmt.Sprintf("the policy %q of the organisation forbids it%s", name, about(c)),
 		fmt.Sprintf("Change the definition so that it complies, or ask for an exemption: portal, Policy, Assignments, %q, Exemptions.", first(p.Assignment, name))
+}
+
+// identifiers reads the policies that a message lists as JSON, where the error has no structure that tells them.
+func identifiers(message string) []Violated {
+	_, list, found := strings.Cut(message, "Policy identifiers: '")
+	end := strings.LastIndex(list, "'")
+	if !found || end < 0 {
+		return nil
+	}
+	var named []struct {
+		Assignment struct{ Name string } `json:"policyAssignment"`
+		Definition struct{ Name string } `json:"policyDefinition"`
+	}
+	if json.Unmarshal([]byte(list[:end]), &named) != nil {
+		return nil
+	}
+	var out []Violated
+	for _, n := range named {
+		out = append(out, Violated{Policy: first(n.Definition.Name, n.Assignment.Name), Assignment: n.Assignment.Name})
+	}
+	return out
 }
 
 func wrongTenant(e *Error, _ Cause) (string, string) {

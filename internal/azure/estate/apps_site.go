@@ -51,12 +51,7 @@ var appLogs = []string{
 // site describes a web app or slot. App Service refuses two changes of a site at once, so each waits for the one before.
 func (a *app) site(s *site) {
 	l := a.l
-	insights := l.regional("Microsoft.Insights/components", s.insights, arm.Object{
-		"Application_Type": "web", "WorkspaceResourceId": l.logsID(),
-		"publicNetworkAccessForIngestion": "Enabled", "publicNetworkAccessForQuery": "Enabled",
-	})
-	insights.Kind = "web"
-	telemetry := a.s.add(s.symbol+"Insights", insights)
+	telemetry := a.s.add(s.symbol+"Insights", l.applicationInsights(s.insights))
 
 	web := l.regional(s.typ, s.name, a.siteProperties(s))
 	web.Kind, web.Identity = "app,linux,container", arm.Object{"type": "SystemAssigned"}

@@ -118,12 +118,11 @@ var scopeKey = regexp.MustCompile(`^[A-Za-z0-9_.@-]{1,128}$`)
 
 func (l *lowering) scopeSecret(key string, source azure.Source) {
 	needs := []flowehr.Ref{scopeRef()}
-	switch v := source.Vault; {
-	case v == nil:
-	case v.Name == insightsSecret:
-		needs = append(needs, transformStack()) // which writes it
-	default:
+	if v := source.Vault; v != nil {
 		needs = append(needs, vaultSecret(v.Vault, v.Name))
+	}
+	if source.Telemetry != "" {
+		needs = append(needs, transformStack()) // which makes the component
 	}
 	l.add(flowehr.LayerTransform, azure.KindScopeSecret, scopeSecretRef(key).Name, flowehr.Pos{},
 		azure.ScopeSecretSpec{Workspace: l.workspaceURL(), Scope: secretScope, Key: key, Source: source}, needs...)
@@ -149,7 +148,7 @@ func (l *lowering) scopeContents() map[string]azure.Source {
 		keyTenant:     literalSource(l.facts.Tenant),
 		keyExternalID: outputSource(appID(l.names.ExternalClient())),
 		keyExternal:   vaultSource(vault, secretExternal),
-		keyInsights:   vaultSource(vault, insightsSecret),
+		keyInsights:   {Telemetry: l.transformInsightsID()},
 	}
 	if len(l.env.Lake.Zones) > 0 {
 		contents[keyLakeID] = outputSource(appID(l.names.LakeClient()))

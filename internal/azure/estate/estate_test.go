@@ -140,10 +140,6 @@ func TestSecretsStandBeforeTheirUse(t *testing.T) {
 			case azure.KindRegistryToken:
 				s := the[azure.RegistryTokenSpec](t, resources, r.Ref.Kind, r.Ref.Name)
 				made[s.Secret.Vault+"/"+s.Secret.Name] = r.Ref
-			case azure.KindStack:
-				if r.Ref.Name == "transform" { // which writes the one secret that only Azure knows
-					made["kv-stelsedev/transform-ai-connection-string"] = r.Ref
-				}
 			}
 		}
 		for _, r := range resources {

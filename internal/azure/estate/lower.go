@@ -111,9 +111,6 @@ func transformStack() flowehr.Ref { return azure.Ref(azure.KindStack, "transform
 func pipelineStack() flowehr.Ref  { return azure.Ref(azure.KindStack, "pipelines") }
 func serveStack() flowehr.Ref     { return azure.Ref(azure.KindStack, "serve") }
 
-// appStack is the stack of an app.
-func appStack(id string) flowehr.Ref { return azure.Ref(azure.KindStack, "app-"+id) }
-
 // application is an application of the directory by its display name.
 func application(displayName string) flowehr.Ref {
 	return azure.Ref(azure.KindApplication, displayName)
@@ -133,15 +130,11 @@ func (l *lowering) cluster() flowehr.Ref { return azure.Ref(azure.KindCluster, c
 // clusterName is what people see of the cluster.
 const clusterName = "FlowEHR Cluster"
 
-// insightsSecret is the secret of the vault by which the cluster sends telemetry. The stack of the transform layer writes it: a
-// connection string is known only there and would stand in the state as an output.
-const insightsSecret = "transform-ai-connection-string"
-
 // Outputs of the stacks' templates that other phases use.
 const (
 	outConnectorPrincipal          = "connectorPrincipalId"          // stack/core: identity of the Databricks connector
 	outMetastoreConnectorPrincipal = "metastoreConnectorPrincipalId" // stack/core
 	outFactoryPrincipal            = "factoryPrincipalId"            // stack/transform: identity of the data factory
-	outWorkspaceURL                = "workspaceUrl"                  // stack/transform: host name of the Databricks workspace, without https://
+	outWorkspaceURL                = "workspaceUrl"                  // stack/transform: address of the Databricks workspace, with https://
 	outSQLServerPrincipal          = "sqlServerPrincipalId"          // stack/transform: identity of the feature store's server
 )

@@ -28,14 +28,7 @@ func (l *lowering) transform() {
 }
 
 func (l *lowering) transformInsights(s *stack) {
-	insights := s.add("transformInsights", l.applicationInsights(l.names.TransformInsights()))
-	// The cluster reads its connection string from the vault. It is no password, but who has it can write telemetry.
-	secret := arm.New("Microsoft.KeyVault/vaults/secrets", l.names.Vault()+"/"+insightsSecret, arm.Object{
-		"contentType": "connection string of " + l.names.TransformInsights(),
-		"value":       arm.Reference(insights, "ConnectionString"),
-	})
-	secret.Tags = l.tags()
-	s.add("transformInsightsSecret", secret, insights)
+	s.add("transformInsights", l.applicationInsights(l.names.TransformInsights()))
 }
 
 func (l *lowering) transformInsightsID() string {
@@ -194,7 +187,7 @@ func (l *lowering) databricksWorkspace(s *stack) {
 	})
 	workspace.SKU = arm.Object{"name": "premium"}
 	made := s.add("workspace", workspace)
-	s.group.Return(outWorkspaceURL, arm.Reference(made, "workspaceUrl"))
+	s.group.Return(outWorkspaceURL, arm.Prefixed("https://", arm.Reference(made, "workspaceUrl")))
 	s.add("workspaceDiagnostics", l.logged(l.workspaceID(), false,
 		"accounts", "clusters", "dbfs", "jobs", "notebook", "secrets", "sqlPermissions", "unityCatalog", "workspace"), made)
 	l.privateEndpoint(s, "workspaceEndpoint", l.names.PrivateEndpoint("dbks-cp"), l.workspaceID(), "databricks_ui_api", []string{azure.ZoneDatabricks}, made)

@@ -185,6 +185,10 @@ func (s *Store) doubtful(ctx context.Context, st flowehr.State, b []byte) error 
 		s.last = &saved{state: st, bytes: b, etag: now.etag}
 		return nil
 	}
+	if leaseLost(s.renew(ctx, s.held)) {
+		s.held.lose()
+		return ErrLockLost
+	}
 	return &apply.StaleError{Base: base, Now: now.state.Revision}
 }
 
@@ -208,7 +212,8 @@ func (s *Store) path(name string) string {
 }
 
 func (s *Store) do(ctx context.Context, method, path string, body any, header map[string]string) (cloud.Response, error) {
-	h := map[string]string{"x-ms-version": blobVersion, "Accept": "*/*"}
+	// Naming the encoding keeps the transport from decompressing: what is read must be what was written.
+	h := map[string]string{"x-ms-version": blobVersion, "Accept": "*/*", "Accept-Encoding": "gzip"}
 	for k, v := range header {
 		h[k] = v
 	}

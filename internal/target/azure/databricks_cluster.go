@@ -214,7 +214,7 @@ func (m clusterMinder) ensure(ctx context.Context, s azure.ClusterSpec, t task) 
 	if err := m.post(ctx, s.Workspace, clustersPath+"pin", map[string]string{"cluster_id": id}, nil); err != nil {
 		return made{}, err
 	}
-	return clusterMade(id), m.ensureLibraries(ctx, s, id, t)
+	return clusterMade(id), m.ensureLibraries(ctx, s, id, !found, t)
 }
 
 // choose keeps the machine and the runtime of a cluster that stands as long as they fit, and searches otherwise.

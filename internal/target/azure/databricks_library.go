@@ -98,8 +98,8 @@ func (m clusterMinder) libraryStatuses(ctx context.Context, workspace azure.Valu
 
 // ensureLibraries starts the cluster, makes its libraries those that are described and waits until they are installed:
 // a package that cannot be installed is to fail a deployment, not the first run at night.
-func (m clusterMinder) ensureLibraries(ctx context.Context, s azure.ClusterSpec, id string, t task) error {
-	if err := m.start(ctx, s, id, t); err != nil {
+func (m clusterMinder) ensureLibraries(ctx context.Context, s azure.ClusterSpec, id string, fresh bool, t task) error {
+	if err := m.start(ctx, s, id, fresh, t); err != nil {
 		return err
 	}
 	have, err := m.libraryStatuses(ctx, s.Workspace, id)
@@ -124,7 +124,7 @@ func (m clusterMinder) ensureLibraries(ctx context.Context, s azure.ClusterSpec,
 		if err := m.post(ctx, s.Workspace, clustersPath+"restart", map[string]string{"cluster_id": id}, nil); err != nil {
 			return err
 		}
-		if err := m.start(ctx, s, id, t); err != nil {
+		if err := m.start(ctx, s, id, true, t); err != nil {
 			return err
 		}
 	}
@@ -174,28 +174,27 @@ func (m clusterMinder) installed(ctx context.Context, s azure.ClusterSpec, id st
 	})
 }
 
-// start brings the cluster up, again when it ended for a reason that passes.
-func (m clusterMinder) start(ctx context.Context, s azure.ClusterSpec, id string, t task) error {
-	for n := 0; ; n++ {
+// start brings the cluster up, again when it ended for a reason that passes. Why one ended that this run did not begin says
+// nothing: it may have been idle, and what was wrong with it may have been put right since.
+func (m clusterMinder) start(ctx context.Context, s azure.ClusterSpec, id string, begun bool, t task) error {
+	for starts := 0; ; starts++ {
 		now, err := m.settled(ctx, s, id)
-		if err != nil {
+		if err != nil || now.State == stateRunning {
 			return err
 		}
-		if now.State == stateRunning {
-			return nil
-		}
-		if n > 0 && !now.Reason.passing() {
-			return fmt.Errorf("cluster %s ended: %s", s.Name, now.Reason)
-		}
-		if n > clusterStarts {
-			return &passingError{after: time.Minute, err: fmt.Errorf("cluster %s ended after %d starts: %s", s.Name, clusterStarts, now.Reason)}
-		}
-		if n > 0 {
+		if begun {
+			if !now.Reason.passing() {
+				return fmt.Errorf("cluster %s ended: %s", s.Name, now.Reason)
+			}
+			if starts >= clusterStarts {
+				return &passingError{after: time.Minute, err: fmt.Errorf("cluster %s ended after %d starts: %s", s.Name, starts, now.Reason)}
+			}
 			t.in.Note(fmt.Sprintf("ended (%s), starting it again", now.Reason.Code))
 		}
 		if err := m.post(ctx, s.Workspace, clustersPath+"start", map[string]string{"cluster_id": id}, nil); err != nil {
 			return err
 		}
+		begun = true
 	}
 }
 

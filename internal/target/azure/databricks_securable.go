@@ -2,12 +2,14 @@ package azure
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"github.com/flowehr/flowehr/internal/azure"
+	"github.com/flowehr/flowehr/internal/azure/cloud"
 )
 
 // Collections of Unity Catalog.
@@ -61,13 +63,30 @@ func (m credentialMinder) remove(ctx context.Context, s azure.CredentialSpec, _ 
 // locationMinder looks after external locations.
 type locationMinder struct{ bricks }
 
-func (m locationMinder) ensure(ctx context.Context, s azure.ExternalLocationSpec, _ task) (made, error) {
-	body := securable{Name: s.Name, URL: s.URL, Credential: s.Credential}
-	have, err := m.makeSecurable(ctx, s.Workspace, locations, s.Name, body)
-	if err == nil && (!sameAddress(have.URL, s.URL) || have.Credential != s.Credential) {
-		err = m.changeSecurable(ctx, s.Workspace, locations, s.Name, securable{URL: s.URL, Credential: s.Credential})
+// ensure: Databricks tries the location out, and the connector's role on the storage takes some minutes to work.
+func (m locationMinder) ensure(ctx context.Context, s azure.ExternalLocationSpec, t task) (made, error) {
+	var last error
+	err := until(ctx, m.c, "wait until the storage credential may use "+s.URL, accessPause, accessLimit, func() (bool, error) {
+		last = m.point(ctx, s)
+		if cloud.Status(last) == http.StatusForbidden {
+			t.in.Note("waiting for the connector's role on the storage")
+			return false, nil
+		}
+		return last == nil, last
+	})
+	if cloud.Status(last) == http.StatusForbidden {
+		err = errors.Join(err, last)
 	}
 	return made{id: s.Name}, err
+}
+
+// point makes the location, or has it point where it should.
+func (m locationMinder) point(ctx context.Context, s azure.ExternalLocationSpec) error {
+	have, err := m.makeSecurable(ctx, s.Workspace, locations, s.Name, securable{Name: s.Name, URL: s.URL, Credential: s.Credential})
+	if err != nil || sameAddress(have.URL, s.URL) && have.Credential == s.Credential {
+		return err
+	}
+	return m.changeSecurable(ctx, s.Workspace, locations, s.Name, securable{URL: s.URL, Credential: s.Credential})
 }
 
 func sameAddress(a, b string) bool { return strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/") }

@@ -32,6 +32,24 @@ type planes struct {
 	client *cloud.Client
 	group  string // id of the resource group
 	files  fstest.MapFS
+
+	mu    sync.Mutex
+	calls map[string]int
+}
+
+// Do carries and counts requests.
+func (p *planes) Do(r *http.Request) (*http.Response, error) {
+	p.mu.Lock()
+	p.calls[r.Method+" "+r.URL.Path]++
+	p.mu.Unlock()
+	return p.remote.Do(r)
+}
+
+// count returns how often something was asked.
+func (p *planes) count(method, path string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.calls[method+" "+path]
 }
 
 func newPlanes(t testing.TB, o azuresim.Options) *planes {
@@ -64,8 +82,8 @@ func newPlanes(t testing.TB, o azuresim.Options) *planes {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &planes{t: t, sim: sim, remote: remote, files: fstest.MapFS{}}
-	p.client = cloud.New(cloud.Options{Credential: cred, Subscription: sim.Subscription(), Tenant: sim.Tenant(), Transport: remote, Wait: remote.Wait})
+	p := &planes{t: t, sim: sim, remote: remote, files: fstest.MapFS{}, calls: map[string]int{}}
+	p.client = cloud.New(cloud.Options{Credential: cred, Subscription: sim.Subscription(), Tenant: sim.Tenant(), Transport: p, Wait: remote.Wait})
 	p.group = "/subscriptions/" + sim.Subscription() + "/resourceGroups/rg-x"
 	p.put(p.group, "Microsoft.Resources/resourceGroups", map[string]any{"location": "uksouth"})
 	return p

@@ -29,7 +29,7 @@ const (
 )
 
 // previewParallel is how many stacks are previewed at a time.
-const previewParallel = 4
+const previewParallel = 16
 
 // Preview asks Azure what each step of a stack would change and writes it into the plan: a stack whose template is as recorded
 // and whose resources are not becomes an update. A template with outputs that are not known yet is compared with the recorded

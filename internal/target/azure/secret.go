@@ -11,6 +11,7 @@ import (
 	"github.com/flowehr/flowehr"
 	"github.com/flowehr/flowehr/internal/apply"
 	"github.com/flowehr/flowehr/internal/azure"
+	"github.com/flowehr/flowehr/internal/azure/arm"
 	"github.com/flowehr/flowehr/internal/azure/cloud"
 )
 
@@ -31,10 +32,30 @@ func (s secrets) value(ctx context.Context, source azure.Source, in apply.Inputs
 		return flowehr.NewSecret(known), nil
 	case source.Vault != nil:
 		return s.vaults.value(ctx, *source.Vault)
+	case source.Telemetry != "":
+		return s.telemetry(ctx, source.Telemetry)
 	case source.Password != nil, source.Generated != nil, source.Registry != nil:
 		return flowehr.Secret{}, errors.New("a password that is made stands in a vault, and is used from there")
 	}
 	return flowehr.Secret{}, errors.New("the description says nothing about where the secret comes from")
+}
+
+// telemetry returns the connection string of a component of Application Insights. No password, but who has it can write
+// telemetry, so it is asked for when it is used and recorded nowhere.
+func (s secrets) telemetry(ctx context.Context, component string) (flowehr.Secret, error) {
+	version, _ := arm.Version("Microsoft.Insights/components")
+	var is struct {
+		Properties struct {
+			ConnectionString string `json:"ConnectionString"`
+		} `json:"properties"`
+	}
+	if err := s.vaults.c.Get(ctx, cloud.ARM(), component+"?api-version="+version, &is); err != nil {
+		return flowehr.Secret{}, err
+	}
+	if is.Properties.ConnectionString == "" {
+		return flowehr.Secret{}, fmt.Errorf("%s has no connection string", component)
+	}
+	return flowehr.NewSecret(is.Properties.ConnectionString), nil
 }
 
 // A vault's roles take effect some minutes after they were given.

@@ -201,3 +201,11 @@ func (s *simulated) do(t *testing.T, a flowehr.Action, r flowehr.Resource, prior
 	}
 	return rec
 }
+
+// interrupt is a Wait during which somebody stops the run.
+func interrupt(stop func()) func(context.Context, time.Duration) error {
+	return func(ctx context.Context, _ time.Duration) error {
+		stop()
+		return context.Cause(ctx)
+	}
+}

@@ -133,7 +133,7 @@ func (a storeAccess) with(ctx context.Context, e storeEngine, server, database s
 		}
 		return false, last
 	})
-	if err != nil && last != nil && !errors.Is(err, last) {
+	if err != nil && last != nil && storePassing(e, last) {
 		return fmt.Errorf("%w: %w", err, last)
 	}
 	return err

@@ -238,7 +238,7 @@ func (sqlServer) probe(ctx context.Context, db *sql.DB, table string) error {
 	return probe(ctx, db, probeStatements{
 		drop:   "DROP TABLE IF EXISTS " + name,
 		create: "CREATE TABLE " + name + " (id INT NOT NULL PRIMARY KEY, note NVARCHAR(40) NOT NULL)",
-		insert: "INSERT INTO " + name + " (id, note) VALUES (@p1, @p2)",
+		insert: "INSERT INTO " + name + " (id, note) VALUES (@p1, @p2), (@p3, @p4), (@p5, @p6)",
 		read:   "SELECT id, note FROM " + name + " ORDER BY id",
 	})
 }
@@ -247,37 +247,27 @@ func (sqlServer) probe(ctx context.Context, db *sql.DB, table string) error {
 type probeStatements struct{ drop, create, insert, read string }
 
 // probeRows are what is written. They describe nobody.
-var probeRows = []string{"written by flowehr", "to prove the path", "and dropped again"}
+var probeRows = [3]string{"written by flowehr", "to prove the path", "and dropped again"}
 
-// probe makes a table, writes its rows in one transaction, reads them back and drops it, whatever an earlier probe that was
-// cut short has left.
-func probe(ctx context.Context, db *sql.DB, s probeStatements) (err error) {
-	if err := execute(ctx, db, s.drop); err != nil {
-		return err
+// probe makes a table, writes its rows by one statement, which is one transaction, reads them back and drops the table,
+// whatever an earlier probe that was cut short has left.
+func probe(ctx context.Context, db *sql.DB, s probeStatements) error {
+	for _, statement := range []string{s.drop, s.create} {
+		if err := execute(ctx, db, statement); err != nil {
+			return err
+		}
 	}
-	if err := execute(ctx, db, s.create); err != nil {
-		return err
+	var values []any
+	for i, note := range probeRows {
+		values = append(values, i+1, note)
 	}
-	if err := writeProbe(ctx, db, s.insert); err != nil {
+	if _, err := db.ExecContext(ctx, s.insert, values...); err != nil {
 		return err
 	}
 	if err := readProbe(ctx, db, s.read); err != nil {
 		return err
 	}
 	return execute(ctx, db, s.drop)
-}
-
-func writeProbe(ctx context.Context, db *sql.DB, insert string) error {
-	tx, err := db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	for i, note := range probeRows {
-		if _, err := tx.ExecContext(ctx, insert, i+1, note); err != nil {
-			return errors.Join(err, tx.Rollback())
-		}
-	}
-	return tx.Commit()
 }
 
 func readProbe(ctx context.Context, db *sql.DB, query string) error {

@@ -199,7 +199,7 @@ func (postgres) probe(ctx context.Context, db *sql.DB, table string) error {
 	return probe(ctx, db, probeStatements{
 		drop:   "DROP TABLE IF EXISTS " + name,
 		create: "CREATE TABLE " + name + " (id integer NOT NULL PRIMARY KEY, note text NOT NULL)",
-		insert: "INSERT INTO " + name + " (id, note) VALUES ($1, $2)",
+		insert: "INSERT INTO " + name + " (id, note) VALUES ($1, $2), ($3, $4), ($5, $6)",
 		read:   "SELECT id, note FROM " + name + " ORDER BY id",
 	})
 }

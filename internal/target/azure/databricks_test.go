@@ -1,0 +1,225 @@
+package azure
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/flowehr/flowehr"
+	"github.com/flowehr/flowehr/internal/azure"
+	"github.com/flowehr/flowehr/internal/azuresim"
+)
+
+var refWorkspace = azure.Ref(azure.KindWorkspace, "dbks-x")
+
+// workspace makes a Databricks workspace and returns its resource id and address.
+func (p *planes) workspace() (id, address string) {
+	p.t.Helper()
+	id = p.group + "/providers/Microsoft.Databricks/workspaces/dbks-x"
+	w := p.put(id, "Microsoft.Databricks/workspaces", map[string]any{"location": "uksouth", "sku": map[string]any{"name": "premium"},
+		"properties": map[string]any{"computeMode": "Hybrid", "managedResourceGroupId": "/subscriptions/" + p.sim.Subscription() + "/resourceGroups/rg-dbks-x"}})
+	return id, "https://" + w["properties"].(map[string]any)["workspaceUrl"].(string)
+}
+
+const otherApplication = "0e6c9d7a-2b1f-4c3d-8e5f-60718293a4b5"
+
+// bricksChange is what differs between the two sets of Databricks resources.
+type bricksChange struct {
+	script, conf, library string
+	admin                 bool
+	readers               []azure.Value
+	minutes               int
+}
+
+func databricksResources(t testing.TB, p *planes, id, address string, c bricksChange) []flowehr.Resource {
+	at := azure.Out(refWorkspace, azure.OutURL)
+	principal := resource(t, azure.KindPrincipal, "factory", azure.PrincipalSpec{Workspace: at, Application: azure.Lit(otherApplication), DisplayName: "adf-x", Admin: c.admin}, refWorkspace)
+	scope := resource(t, azure.KindScope, "flowehr-secrets", azure.ScopeSpec{Workspace: at, Name: "flowehr-secrets", Readers: c.readers}, refWorkspace, principal.Ref)
+	init := resource(t, azure.KindFile, "init.sh", azure.FileSpec{Workspace: at, Path: "dbfs:/init/init.sh", From: c.script, Digest: p.file(c.script, "echo "+c.script)}, refWorkspace)
+	epr := resource(t, azure.KindScopeSecret, "epr", azure.ScopeSecretSpec{Workspace: at, Scope: "flowehr-secrets", Key: "epr", Source: azure.Source{Text: "${EPR}"}}, scope.Ref, refWorkspace)
+	return []flowehr.Resource{
+		resource(t, azure.KindWorkspace, refWorkspace.Name, azure.WorkspaceSpec{Resource: id, URL: azure.Lit(address)}),
+		principal, scope, init, epr,
+		resource(t, azure.KindCluster, "FlowEHR Cluster", azure.ClusterSpec{Workspace: at, Name: "FlowEHR Cluster", SparkVersion: "3.3",
+			NodeType: flowehr.NodeType{MinCores: 4, MinMemoryGB: 14}, RuntimeEngine: "STANDARD", SecurityMode: "SINGLE_USER", SingleUser: azure.Lit(otherApplication),
+			Autotermination: c.minutes, Conf: map[string]string{"spark.secret.epr": "{{secrets/flowehr-secrets/epr}}", "spark.x": c.conf},
+			Env: map[string]azure.Value{"WORKSPACE": at}, InitScripts: []string{"dbfs:/init/init.sh"}, LogPath: "dbfs:/cluster_logs", Tags: map[string]string{"environment": "x"},
+			Libraries: flowehr.Libraries{PyPI: []flowehr.PyPILibrary{{Package: c.library}}, Maven: []flowehr.MavenLibrary{{Coordinates: "com.example:a:1", Exclusions: []string{"log4j:log4j"}}}},
+		}, refWorkspace, principal.Ref, init.Ref, epr.Ref),
+	}
+}
+
+// stays: a workspace belongs to its stack.
+func workspaceStays(r flowehr.Resource) bool { return r.Ref.Kind == azure.KindWorkspace }
+
+func TestDatabricksSuite(t *testing.T) {
+	suite(t, workspaceStays, func(t *testing.T) (*planes, []flowehr.Resource, []flowehr.Resource) {
+		p := newPlanes(t, azuresim.Options{Seed: 21})
+		id, address := p.workspace()
+		return p, databricksResources(t, p, id, address, bricksChange{script: "a.sh", conf: "1", library: "scipy==1.14.0", minutes: 60, readers: []azure.Value{azure.Lit(otherApplication)}}),
+			databricksResources(t, p, id, address, bricksChange{script: "b.sh", conf: "2", library: "numpy==2.1.0", minutes: 30, admin: true})
+	})
+}
+
+// lake makes a lake with a zone, and a connector that may use it, and returns the connector's id.
+func (p *planes) lake() string {
+	p.t.Helper()
+	account := p.group + "/providers/Microsoft.Storage/storageAccounts/adlsx"
+	p.put(account, "Microsoft.Storage/storageAccounts", map[string]any{"location": "uksouth", "kind": "StorageV2", "sku": map[string]any{"name": "Standard_GRS"},
+		"properties": map[string]any{"isHnsEnabled": true}})
+	for _, zone := range []string{"gold", "unity-catalog-container"} {
+		p.put(account+"/blobServices/default/containers/"+zone, "Microsoft.Storage/storageAccounts/blobServices/containers", map[string]any{"properties": map[string]any{}})
+	}
+	id := p.group + "/providers/Microsoft.Databricks/accessConnectors/connector-x"
+	c := p.put(id, "Microsoft.Databricks/accessConnectors", map[string]any{"location": "uksouth", "identity": map[string]any{"type": "SystemAssigned"}, "properties": map[string]any{}})
+	role := "/subscriptions/" + p.sim.Subscription() + "/providers/Microsoft.Authorization/roleDefinitions/ba92f5b4-2d11-453d-a403-e96b0029c9fe"
+	p.put(account+"/providers/Microsoft.Authorization/roleAssignments/5d3c1f8e-0000-4000-8000-0000000000ff", "Microsoft.Authorization/roleAssignments",
+		map[string]any{"properties": map[string]any{"principalId": c["identity"].(map[string]any)["principalId"], "principalType": "ServicePrincipal", "roleDefinitionId": role}})
+	return id
+}
+
+func catalogResources(t testing.TB, id, address, connector string, privileges ...string) []flowehr.Resource {
+	at := azure.Out(refWorkspace, azure.OutURL)
+	const account = "11111111-2222-4333-8444-555555555555"
+	workspace := resource(t, azure.KindWorkspace, refWorkspace.Name, azure.WorkspaceSpec{Resource: id, URL: azure.Lit(address)})
+	metastore := resource(t, azure.KindMetastore, "m", azure.MetastoreSpec{Account: account, Name: "m", Region: "uksouth",
+		StorageRoot: "abfss://unity-catalog-container@adlsx.dfs.core.windows.net/", Connector: connector})
+	use := resource(t, azure.KindMetastoreUse, "m", azure.MetastoreUseSpec{Account: account, Workspace: azure.Out(refWorkspace, azure.OutWorkspaceID),
+		Metastore: azure.Out(metastore.Ref, azure.OutMetastoreID)}, metastore.Ref, refWorkspace)
+	credential := resource(t, azure.KindCredential, "c", azure.CredentialSpec{Workspace: at, Name: "c_x", Connector: connector}, use.Ref, refWorkspace)
+	location := resource(t, azure.KindExternalLocation, "gold", azure.ExternalLocationSpec{Workspace: at, Name: "gold_x", URL: "abfss://gold@adlsx.dfs.core.windows.net", Credential: "c_x"}, credential.Ref, refWorkspace)
+	catalog := resource(t, azure.KindCatalog, "cat", azure.CatalogSpec{Workspace: at, Name: "cat_x"}, use.Ref, refWorkspace)
+	schema := resource(t, azure.KindSchema, "s", azure.SchemaSpec{Workspace: at, Catalog: "cat_x", Name: "s_x"}, catalog.Ref, refWorkspace)
+	principal := resource(t, azure.KindPrincipal, "factory", azure.PrincipalSpec{Workspace: at, Application: azure.Lit(otherApplication), DisplayName: "adf-x"}, refWorkspace)
+	return []flowehr.Resource{workspace, metastore, use, credential, location, catalog, schema, principal,
+		resource(t, azure.KindPrivileges, "admins", azure.PrivilegesSpec{Workspace: at, Securable: "catalog", Name: "cat_x", Principal: azure.Lit(otherApplication),
+			Privileges: privileges}, catalog.Ref, refWorkspace, principal.Ref)}
+}
+
+func TestCatalogSuite(t *testing.T) {
+	suite(t, workspaceStays, func(t *testing.T) (*planes, []flowehr.Resource, []flowehr.Resource) {
+		p := newPlanes(t, azuresim.Options{Seed: 22})
+		id, address := p.workspace()
+		connector := p.lake()
+		return p, catalogResources(t, id, address, connector, "USE CATALOG", "CREATE SCHEMA"), catalogResources(t, id, address, connector, "USE_CATALOG", "SELECT")
+	})
+}
+
+// clusterWorld is a workspace that answers, with a cluster to make in it.
+func clusterWorld(t *testing.T, seed uint64, change bricksChange) (p *planes, target *Target, cluster flowehr.Resource) {
+	t.Helper()
+	p = newPlanes(t, azuresim.Options{Seed: seed})
+	id, address := p.workspace()
+	all := databricksResources(t, p, id, address, change)
+	target = p.target(all...)
+	for _, r := range all[:len(all)-1] {
+		makeDo(t, target, filledIn(t, target, r))
+	}
+	return p, target, filledIn(t, target, all[len(all)-1])
+}
+
+var plainChange = bricksChange{script: "a.sh", conf: "1", library: "scipy==1.14.0", minutes: 60}
+
+func TestClusterIsStartedAgainAfterAPassingFault(t *testing.T) {
+	fails := func(path, code string, times int) azuresim.FaultRule {
+		return azuresim.FaultRule{Method: http.MethodPost, Path: path, Times: times, Fault: azuresim.FaultOperation, Code: code, Message: "of a test"}
+	}
+	const passing, lasting = "CLOUD_PROVIDER_LAUNCH_FAILURE", "AZURE_QUOTA_EXCEEDED_EXCEPTION"
+	for _, c := range []struct {
+		name   string
+		rules  []azuresim.FaultRule
+		want   string // in the error
+		starts int
+	}{
+		{name: "once", rules: []azuresim.FaultRule{fails("clusters/create", passing, 1)}, starts: 1},
+		{name: "for good", rules: []azuresim.FaultRule{fails("clusters/create", passing, 1), fails("clusters/start", passing, -1)}, want: passing, starts: clusterStarts},
+		{name: "what does not pass", rules: []azuresim.FaultRule{fails("clusters/create", lasting, 1)}, want: lasting},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p, target, cluster := clusterWorld(t, 23, plainChange)
+			if err := p.remote.SetFaults(t.Context(), azuresim.Faults{Rules: c.rules}); err != nil {
+				t.Fatal(err)
+			}
+			_, err := target.Do(t.Context(), flowehr.Step{Action: flowehr.Create, Want: cluster}, &noted{})
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("got %v, want an error with %q", err, c.want)
+			}
+			if got := p.count(http.MethodPost, "/api/2.1/clusters/start"); got != c.starts {
+				t.Errorf("started again %d times, want %d", got, c.starts)
+			}
+		})
+	}
+}
+
+// A cluster that stands is not restarted for what Databricks has begun to offer since.
+func TestClusterIsLeftAloneWhenItFits(t *testing.T) {
+	p, target, cluster := clusterWorld(t, 24, plainChange)
+	rec := makeDo(t, target, cluster)
+	edits := p.count(http.MethodPost, "/api/2.1/clusters/edit")
+	update(t, target, cluster, rec)
+	standsAs(t, target, rec, true)
+	if got := p.count(http.MethodPost, "/api/2.1/clusters/edit"); got != edits {
+		t.Errorf("it was edited %d times though nothing differs", got-edits)
+	}
+}
+
+func TestFileThatChangedSinceThePlanIsRefused(t *testing.T) {
+	p := newPlanes(t, azuresim.Options{Seed: 25})
+	id, address := p.workspace()
+	all := databricksResources(t, p, id, address, plainChange)
+	target := p.target(all...)
+	makeDo(t, target, all[0])
+	p.file("a.sh", "something else")
+	_, err := target.Do(t.Context(), flowehr.Step{Action: flowehr.Create, Want: filledIn(t, target, all[3])}, &noted{})
+	if err == nil || !strings.Contains(err.Error(), "a.sh has changed since the plan was made") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A file of several blocks comes back whole, also one that ends with a block.
+func TestFilesOfSeveralBlocks(t *testing.T) {
+	p := newPlanes(t, azuresim.Options{Seed: 26})
+	id, address := p.workspace()
+	target := p.target()
+	makeDo(t, target, resource(t, azure.KindWorkspace, refWorkspace.Name, azure.WorkspaceSpec{Resource: id, URL: azure.Lit(address)}))
+	for name, size := range map[string]int{"empty": 0, "a block": dbfsBlock, "two and a bit": 2*dbfsBlock + 17} {
+		content := strings.Repeat("0123456789abcdef", size/16+1)[:size]
+		r := resource(t, azure.KindFile, name, azure.FileSpec{Workspace: azure.Lit(address), Path: "dbfs:/pipelines/" + strings.ReplaceAll(name, " ", "-"), From: name, Digest: p.file(name, content)})
+		standsAs(t, target, makeDo(t, target, r), true)
+	}
+}
+
+// A copy of a rotated secret is seen to be stale, and the old one is not.
+func TestStaleCopiesAreSeen(t *testing.T) {
+	p := newPlanes(t, azuresim.Options{Seed: 27})
+	p.vault(vaultName)
+	id, address := p.workspace()
+	target := p.target()
+	makeDo(t, target, resource(t, azure.KindWorkspace, refWorkspace.Name, azure.WorkspaceSpec{Resource: id, URL: azure.Lit(address)}))
+	made := azure.VaultSecretSpec{Vault: vaultName, Name: "random", Source: azure.Source{Generated: &azure.Generated{Length: 40}}}
+	makeDo(t, target, resource(t, azure.KindVaultSecret, "random", made))
+	makeDo(t, target, resource(t, azure.KindScope, "s", azure.ScopeSpec{Workspace: azure.Lit(address), Name: "s"}))
+	secret := resource(t, azure.KindScopeSecret, "copy", azure.ScopeSecretSpec{Workspace: azure.Lit(address), Scope: "s", Key: "copy",
+		Source: azure.Source{Vault: &azure.VaultRef{Vault: vaultName, Name: "random"}}})
+	rec := makeDo(t, target, secret)
+	standsAs(t, target, rec, true)
+	if err := p.remote.Wait(t.Context(), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if err := target.Rotate(t.Context(), made); err != nil {
+		t.Fatal(err)
+	}
+	standsAs(t, target, rec, false)
+	update(t, target, secret, rec)
+	standsAs(t, target, rec, true)
+}
+
+func TestMadePasswordsAreUsedFromTheVaultOnly(t *testing.T) {
+	for _, s := range []azure.Source{{Password: &azure.AppPassword{}}, {Generated: &azure.Generated{}}, {Registry: &azure.RegistryPass{}}, {}} {
+		if _, err := (secrets{}).value(context.WithoutCancel(t.Context()), s, &noted{}); err == nil {
+			t.Errorf("%+v gave a value", s)
+		}
+	}
+}

@@ -68,7 +68,7 @@ func (i *Identity) Make(ctx context.Context) (IdentityResult, error) {
 		r.Expires = s.End
 	}
 	if i.o.SecretDays > 0 && w.secret() == nil {
-		if err := i.addSecret(ctx, w.app.ID, &r); err != nil {
+		if err := i.addSecret(ctx, w.app.ID, i.o.SecretDays, &r); err != nil {
 			return r, err
 		}
 	}

@@ -29,8 +29,8 @@ func (w world) secret() (last *password) {
 
 // addSecret makes a client secret. Microsoft shows it once, so a lost answer leaves one that nobody knows; the next rotation
 // takes it away.
-func (i *Identity) addSecret(ctx context.Context, app string, r *IdentityResult) error {
-	end := i.o.Now().UTC().AddDate(0, 0, i.o.SecretDays).Truncate(time.Second)
+func (i *Identity) addSecret(ctx context.Context, app string, days int, r *IdentityResult) error {
+	end := i.o.Now().UTC().AddDate(0, 0, days).Truncate(time.Second)
 	body := map[string]any{"passwordCredential": map[string]any{"displayName": secretName, "endDateTime": end.Format(time.RFC3339)}}
 	var made struct {
 		KeyID      string `json:"keyId"`
@@ -47,7 +47,8 @@ func (i *Identity) addSecret(ctx context.Context, app string, r *IdentityResult)
 }
 
 // Rotate makes a new client secret, hands it to keep, and takes the older ones of ours away when keep has succeeded. Without
-// keep, or when it fails, the older ones stay. A secret that somebody added by hand is left alone.
+// keep, or when it fails, the older ones stay. A secret that somebody added by hand is left alone. The new one is good for as
+// long as the options say, else for as long as the last one was.
 func (i *Identity) Rotate(ctx context.Context, keep func(ctx context.Context, s []Setting) error) (IdentityResult, error) {
 	if _, err := i.person(ctx); err != nil {
 		return IdentityResult{}, err
@@ -56,11 +57,16 @@ func (i *Identity) Rotate(ctx context.Context, keep func(ctx context.Context, s 
 	if err != nil {
 		return IdentityResult{}, err
 	}
-	if w.secret() == nil || i.o.SecretDays == 0 {
+	last := w.secret()
+	if last == nil {
 		return IdentityResult{}, ErrNoSecret
 	}
+	days := i.o.SecretDays
+	if days == 0 {
+		days = min(max(int(last.End.Sub(last.Start).Round(24*time.Hour).Hours()/24), 1), maxSecretDays)
+	}
 	r := IdentityResult{Name: i.Name(), ClientID: w.app.AppID, ObjectID: w.app.ID, PrincipalID: w.principal}
-	if err := i.addSecret(ctx, w.app.ID, &r); err != nil {
+	if err := i.addSecret(ctx, w.app.ID, days, &r); err != nil {
 		return r, err
 	}
 	r.Settings = i.settings(r)

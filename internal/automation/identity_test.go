@@ -88,6 +88,12 @@ func TestIdentityIsMadeAndThenStands(t *testing.T) {
 	if d := cmp.Diff(wanted, settings); d != "" {
 		t.Error(d)
 	}
+	if found, err := automation.PrincipalOf(t.Context(), s.client, "hospital"); err != nil || found != r.PrincipalID {
+		t.Errorf("found %q, %v, want %q", found, err, r.PrincipalID)
+	}
+	if found, err := automation.PrincipalOf(t.Context(), s.client, "other"); err != nil || found != "" {
+		t.Errorf("found %q, %v", found, err)
+	}
 	after := plan(t, i)
 	if !after.Empty() || after.ClientID != r.ClientID {
 		t.Errorf("it is planned again: %q", steps(after))
@@ -241,8 +247,14 @@ func TestClientSecretIsMadeOnceAndRotated(t *testing.T) {
 	if !signsIn(r.Secret) || signsIn(first.Secret) || signsIn(lost) {
 		t.Errorf("new %v, old %v, lost %v", signsIn(r.Secret), signsIn(first.Secret), signsIn(lost))
 	}
-	if _, err := s.identity(t, options()).Rotate(t.Context(), nil); !errors.Is(err, automation.ErrNoSecret) {
-		t.Errorf("got %v", err)
+	if r, err := s.identity(t, options()).Rotate(t.Context(), nil); err != nil || !r.Expires.Equal(monday.AddDate(0, 0, 90)) {
+		t.Errorf("of the same length: until %v, %v", r.Expires, err)
+	}
+	other := simulate(t, admin())
+	without := other.identity(t, options())
+	mustMake(t, without)
+	if _, err := without.Rotate(t.Context(), nil); !errors.Is(err, automation.ErrNoSecret) {
+		t.Errorf("without a secret: %v", err)
 	}
 }
 

@@ -39,6 +39,7 @@ type application struct {
 type password struct {
 	KeyID       string    `json:"keyId"`
 	DisplayName string    `json:"displayName"`
+	Start       time.Time `json:"startDateTime"`
 	End         time.Time `json:"endDateTime"`
 }
 
@@ -125,6 +126,16 @@ func (i *Identity) application(ctx context.Context) (*application, error) {
 		return nil, nil
 	}
 	return &a, err
+}
+
+// PrincipalOf finds the service principal of the identity of CI, so that [BootstrapOptions] can name it; empty when there is none.
+func PrincipalOf(ctx context.Context, c *cloud.Client, flowehrID string) (string, error) {
+	i := &Identity{c: c, o: IdentityOptions{FlowEHRID: flowehrID}}
+	app, err := i.application(ctx)
+	if err != nil || app == nil {
+		return "", err
+	}
+	return i.servicePrincipal(ctx, app.AppID)
 }
 
 // servicePrincipal finds the service principal of an application; empty when there is none.

@@ -45,7 +45,7 @@ func resourceNames(n azure.Names) []named {
 		{"Microsoft.Insights/autoscalesettings", n.Autoscale()}, {"Microsoft.DocumentDB/databaseAccounts", n.Documents()},
 		{"Microsoft.MachineLearningServices/registries", n.ModelRegistry()},
 	}
-	for _, part := range []string{"blob", "kv", "sql-feature-data", "dbks-cp", "dbks-fs", "adls-dfs", "adls-blob", "cosmos", "metastore-dfs", "metastore-blob"} {
+	for _, part := range []string{"blob", "kv", "sql-feature-data", "dbks-cp", "dbks-fs", "dbks-auth", "adls-dfs", "adls-blob", "cosmos", "metastore-dfs", "metastore-blob"} {
 		list = append(list, named{network + "privateEndpoints", n.PrivateEndpoint(part)})
 	}
 	for _, zone := range []string{azure.ZoneBlob, azure.ZoneVault, azure.ZoneDocuments, azure.ZoneDatabricks, azure.ZoneSQL, azure.ZonePostgres, azure.ZoneDFS} {

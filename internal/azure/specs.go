@@ -1,7 +1,10 @@
 package azure
 
 import (
+	"bytes"
 	"encoding/json"
+	"maps"
+	"slices"
 
 	"github.com/flowehr/flowehr"
 )
@@ -13,6 +16,23 @@ type StackSpec struct {
 	Location string          `json:"location"`       // where Azure keeps the stack's own record
 	Deny     bool            `json:"deny,omitempty"` // deny deletion from outside the stack
 	Template json.RawMessage `json:"template"`
+
+	// Names are parts of names in the template that are known only when it is sent, by what stands for them there. Everything
+	// else that is known later stands in the template itself, as an output.
+	Names map[string]Value `json:"names,omitempty"`
+}
+
+// Named returns the template with the names filled in that are known.
+func (s StackSpec) Named() json.RawMessage {
+	template := s.Template
+	for _, stand := range slices.Sorted(maps.Keys(s.Names)) {
+		known, ok := s.Names[stand].Known()
+		written, err := json.Marshal(known)
+		if ok && err == nil {
+			template = bytes.ReplaceAll(template, []byte(stand), written[1:len(written)-1])
+		}
+	}
+	return template
 }
 
 // GroupSpec describes a [KindGroup]. Output: objectId.

@@ -7,14 +7,15 @@ import (
 )
 
 // The expressions of templates that the simulation understands: reference('symbol') and reference('symbol', 'full') with members,
-// concat of texts and such references, and nothing else. Products that write literal templates need no more; all others are
-// refused by name.
+// list('id', 'version') with members, concat of texts and these, and nothing else. Products that write literal templates need no
+// more; all others are refused by name.
 // https://learn.microsoft.com/azure/azure-resource-manager/templates/template-expressions
 
-// expression is one of reference, concat or a text.
+// expression is one of reference, list, concat or a text.
 type expression struct {
 	text   string
 	symbol string // of a reference
+	listed string // id of what is listed
 	full   bool
 	path   []string
 	parts  []expression // of a concat
@@ -68,6 +69,8 @@ func (p *exprParser) expression(depth int) (expression, error) {
 	switch strings.ToLower(strings.TrimSpace(name)) {
 	case "reference":
 		return p.reference()
+	case "list":
+		return p.list()
 	case "concat":
 		return p.concat(depth)
 	}
@@ -92,6 +95,24 @@ func (p *exprParser) reference() (expression, error) {
 	if symbol == "" || !p.take(")") {
 		return e, fmt.Errorf("reference needs a symbolic name and a closing bracket")
 	}
+	return e, p.members(&e)
+}
+
+func (p *exprParser) list() (expression, error) {
+	p.rest = strings.TrimSpace(p.rest)
+	id, err := p.text()
+	if err != nil {
+		return expression{}, err
+	}
+	if id == "" || !p.take(",") {
+		return expression{}, fmt.Errorf("list needs an id and an api-version")
+	}
+	p.rest = strings.TrimSpace(p.rest)
+	version, err := p.text()
+	if err != nil || !apiVersion.MatchString(version) || !p.take(")") {
+		return expression{}, fmt.Errorf("list needs an api-version and a closing bracket, there is %q", version)
+	}
+	e := expression{listed: id}
 	return e, p.members(&e)
 }
 
@@ -184,8 +205,13 @@ func (e expression) symbols() []string {
 	return out
 }
 
-// lookup returns the properties of what a symbolic name stands for or, with full, the whole resource.
-type lookup func(symbol string, full bool) (any, error)
+// lookup is what expressions need to know of the world.
+type lookup struct {
+	// reference returns the properties of what a symbolic name stands for or, with full, the whole resource.
+	reference func(symbol string, full bool) (any, error)
+	// list returns what the action list of an id answers.
+	list func(id string) (any, error)
+}
 
 func (e expression) value(look lookup) (any, error) {
 	if e.parts != nil {
@@ -199,10 +225,16 @@ func (e expression) value(look lookup) (any, error) {
 		}
 		return b.String(), nil
 	}
-	if e.symbol == "" {
+	var v any
+	var err error
+	switch {
+	case e.symbol != "":
+		v, err = look.reference(e.symbol, e.full)
+	case e.listed != "":
+		v, err = look.list(e.listed)
+	default:
 		return e.text, nil
 	}
-	v, err := look(e.symbol, e.full)
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +243,7 @@ func (e expression) value(look lookup) (any, error) {
 		case object:
 			inner, has := lookupFold(at, member)
 			if !has {
-				return nil, fmt.Errorf("the language expression property '%s' doesn't exist in what '%s' refers to", member, e.symbol)
+				return nil, fmt.Errorf("the language expression property '%s' doesn't exist in what '%s' refers to", member, e.symbol+e.listed)
 			}
 			v = inner
 		case []any:

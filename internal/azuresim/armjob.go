@@ -225,7 +225,7 @@ func (m *manager) lookup(j *job, parent string) lookup {
 	if parent != "" {
 		prefix = parent + "/"
 	}
-	return func(symbol string, full bool) (any, error) {
+	return lookup{list: m.listed, reference: func(symbol string, full bool) (any, error) {
 		n := j.Nodes[prefix+symbol]
 		if n == nil || n.State != "Succeeded" {
 			return nil, fmt.Errorf("the template reference '%s' is not valid", symbol)
@@ -245,7 +245,7 @@ func (m *manager) lookup(j *job, parent string) lookup {
 			return r.Body, nil
 		}
 		return r.properties(), nil
-	}
+	}}
 }
 
 func (m *manager) jobEnds(j *job) {

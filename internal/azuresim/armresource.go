@@ -291,6 +291,9 @@ func (m *manager) read(r *resource, want object) object {
 	delete(body, "apiVersion")
 	delete(body, "scope")
 	body["id"], body["name"], body["type"] = r.ID, r.Name, r.Type
+	if strings.EqualFold(r.Type, "Microsoft.ContainerRegistry/registries/webhooks") {
+		delete(objectAt(body, "properties"), "serviceUri") // written, never read
+	}
 	m.runtimeValues(r, body)
 	body["systemData"] = object{"createdBy": r.By, "createdAt": stamp(r.Made), "lastModifiedAt": stamp(m.w.now())}
 	return body

@@ -1,6 +1,7 @@
 package azuresim
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -172,12 +173,11 @@ func (m *manager) siteAction(c *call, t target) (answer, bool) {
 	case rest == "slotsswap":
 		return m.swap(c, site, t), true
 	case rest == "list" && strings.EqualFold(t.name(), "publishingcredentials"):
-		name := strings.ReplaceAll(site.Name, "_", "-")
-		host := name + ".scm.azurewebsites.net"
-		user := "$" + name
-		password := hexOf(m.w.seed, 32, "publishing", key(t.ID)) + hexOf(m.w.seed, 28, "publishing more", key(t.ID))
-		return ok(object{"id": t.ID, "name": "publishingcredentials", "type": "Microsoft.Web/sites/publishingcredentials",
-			"properties": object{"publishingUserName": user, "publishingPassword": password, "scmUri": "https://" + user + ":" + password + "@" + host}}), true
+		body, err := m.listed(t.ID)
+		if err != nil {
+			return fail(http.StatusNotFound, "ResourceNotFound", "%v", err), true
+		}
+		return ok(body), true
 	case rest == "list" && strings.EqualFold(t.name(), "appsettings"):
 		r := m.w.Manager.Resources[key(t.ID)]
 		settings := object{}
@@ -202,6 +202,19 @@ func (m *manager) siteAction(c *call, t target) (answer, bool) {
 		return ok(nil), true
 	}
 	return answer{}, false
+}
+
+// listed is what the action list of an id answers: of the publishing credentials of an app or a slot.
+func (m *manager) listed(id string) (any, error) {
+	owner := m.w.Manager.Resources[key(parentID(id))]
+	if owner == nil || !strings.HasSuffix(key(id), "/config/publishingcredentials") {
+		return nil, fmt.Errorf("the simulation does not list %s", id)
+	}
+	name := strings.ReplaceAll(owner.displayName(), "/slots/", "-")
+	user := "$" + strings.ReplaceAll(owner.displayName(), "/slots/", "__")
+	password := hexOf(m.w.seed, 32, "publishing", key(id)) + hexOf(m.w.seed, 28, "publishing more", key(id))
+	return object{"id": id, "name": "publishingcredentials", "type": "Microsoft.Web/sites/publishingcredentials",
+		"properties": object{"publishingUserName": user, "publishingPassword": password, "scmUri": "https://" + user + ":" + password + "@" + name + ".scm.azurewebsites.net"}}, nil
 }
 
 // swapTakes is how long the exchange of two slots takes, warming up included. It is an estimate.

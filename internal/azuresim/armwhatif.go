@@ -204,7 +204,7 @@ func (m *manager) foreseeing(x *expansion, parent string) lookup {
 	if parent != "" {
 		prefix = parent + "/"
 	}
-	return func(symbol string, full bool) (any, error) {
+	return lookup{list: unforeseen, reference: func(symbol string, full bool) (any, error) {
 		n := x.nodes[prefix+symbol]
 		if n.Nested {
 			outputs := object{}
@@ -225,8 +225,11 @@ func (m *manager) foreseeing(x *expansion, parent string) lookup {
 			return r.Body, nil
 		}
 		return r.properties(), nil
-	}
+	}}
 }
+
+// unforeseen: what-if calls no actions (learn.microsoft.com/azure/azure-resource-manager/templates/deploy-what-if).
+func unforeseen(id string) (any, error) { return nil, fmt.Errorf("%s is not listed in a what-if", id) }
 
 // partly evaluates what can be evaluated.
 func (m *manager) partly(v any, look lookup, certain *bool) any {

@@ -21,7 +21,8 @@ type clock struct {
 	busy  int // requests in flight that are not held
 	held  []*sleeper
 	timer *time.Timer
-	turn  int // a timer that was set in another turn has nothing to say
+	turn  int       // a timer that was set in another turn has nothing to say
+	since time.Time // really, when the sleepers were last other ones
 }
 
 type sleeper struct {
@@ -37,9 +38,23 @@ const (
 	quietMost  = 13              // times as long
 )
 
+// After so many pauses without a jump only the shortest is made, and after many more none, so that calls that come all the
+// time, such as the renewal of a lease or a poll without a pause, do not stop virtual time for good.
+const (
+	patience     = 4
+	lostPatience = 50
+)
+
 // pause is the real time before a jump.
 func (c *clock) pause(jump time.Duration) time.Duration {
-	return c.quiet * min(max(jump/quietFor, 1), quietMost)
+	long := c.quiet * min(max(jump/quietFor, 1), quietMost)
+	switch stuck := time.Since(c.since); {
+	case stuck > lostPatience*long:
+		return 0
+	case stuck > patience*long:
+		return c.quiet
+	}
+	return long
 }
 
 // enter says that a request came in or goes on.
@@ -79,6 +94,7 @@ func (c *clock) earliest() time.Time {
 
 func (c *clock) jump(to time.Time) {
 	c.pass(to)
+	c.since = time.Now()
 	if to.After(c.now) {
 		c.now = to
 	}
@@ -107,6 +123,7 @@ func (c *clock) nudge() { c.wake(func(*sleeper) bool { return true }) }
 func (c *clock) hold(ctx context.Context, until time.Time) bool {
 	s := &sleeper{until: until, wake: make(chan struct{})}
 	c.held = append(c.held, s)
+	c.since = time.Now()
 	c.leave()
 	c.mu.Unlock()
 	defer c.mu.Lock()

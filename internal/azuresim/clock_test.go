@@ -45,6 +45,24 @@ func TestTimeStandsStillWhileNobodyWaits(t *testing.T) {
 	}
 }
 
+// TestACallerThatNeverRestsDoesNotStopTime: somebody asks again and again without waiting while somebody else waits.
+func TestACallerThatNeverRestsDoesNotStopTime(t *testing.T) {
+	a := start(t, azuresim.Options{Quiet: time.Millisecond})
+	waited := make(chan error, 1)
+	go func() { waited <- a.remote.Wait(t.Context(), time.Hour) }()
+	for {
+		select {
+		case err := <-waited:
+			if err != nil {
+				t.Error(err)
+			}
+			return
+		default:
+			a.now()
+		}
+	}
+}
+
 // leaf is a type of each of several latencies that stands by itself, with the body that its provider wants.
 func leaf(i int, kind string) object {
 	r := object{"type": kind, "name": fmt.Sprintf("thing%03d", i), "location": "uksouth", "properties": object{}}

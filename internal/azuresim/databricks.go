@@ -1,13 +1,14 @@
 package azuresim
 
 import (
-	"hash/fnv"
 	"maps"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/flowehr/flowehr/internal/azure/pace"
 )
 
 // databricksAudience is the application that workspaces and the account take tokens for.
@@ -113,7 +114,7 @@ func (d *databricks) workspace(r *resource) *workspace {
 // nobody (azure-rest-api-specs issue 9316, terraform-provider-databricks issue 1903).
 func (d *databricks) early(r *resource) *answer {
 	var a answer
-	took := warmUp(r)
+	took := warmUp()
 	switch since := d.w.now().Sub(r.Made); {
 	case r.Busy && r.Want == nil:
 		a = drop()
@@ -129,11 +130,10 @@ func (d *databricks) early(r *resource) *answer {
 	return &a
 }
 
-// warmUp is the same for the same workspace.
-func warmUp(r *resource) time.Duration {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(key(r.ID) + stamp(r.Made))) // hashes take everything
-	return time.Duration(30+h.Sum32()%151) * time.Second
+// warmUp is how long it takes until a workspace answers.
+func warmUp() time.Duration {
+	typical, _, _ := pace.Of(pace.Ready)
+	return typical
 }
 
 // permit lets in whoever manages the workspace in Azure, who administers it by that, and the principals that it knows.

@@ -9,7 +9,7 @@ import (
 // FuzzExpression: whatever stands in a template is read or refused, and what was read can be evaluated.
 func FuzzExpression(f *testing.F) {
 	for _, s := range []string{"[reference('a').b.c]", "[reference('a', 'full').identity['principalId']]", "[concat('it''s ', reference('a').b[0])]", "[concat(concat('a','b'),'c')]",
-		"[reference(]", "[]", "[a]", "[concat('x']", "[reference('').b]", "[reference('a').]"} {
+		"[reference(]", "[]", "[a]", "[concat('x']", "[reference('').b]", "[concat(list('/x/y', '2025-03-01').properties.scmUri, '/hook')]", "[reference('a').]"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -21,7 +21,7 @@ func FuzzExpression(f *testing.F) {
 			return
 		}
 		gone := errors.New("nothing stands")
-		_, err = e.value(func(string, bool) (any, error) { return nil, gone })
+		_, err = e.value(lookup{reference: func(string, bool) (any, error) { return nil, gone }, list: func(string) (any, error) { return nil, gone }})
 		if symbols := e.symbols(); len(symbols) > 0 && !errors.Is(err, gone) {
 			t.Errorf("%s refers to %q and is evaluated without them: %v", s, symbols, err)
 		}
@@ -29,18 +29,19 @@ func FuzzExpression(f *testing.F) {
 }
 
 func TestExpressions(t *testing.T) {
-	look := func(symbol string, full bool) (any, error) {
+	look := lookup{list: func(id string) (any, error) { return object{"id": id}, nil }, reference: func(symbol string, full bool) (any, error) {
 		whole := object{"identity": object{"principalId": "p"}, "properties": object{"Names": []any{"x", "y"}, "n": 3.0}}
 		if full {
 			return whole, nil
 		}
 		return whole["properties"], nil
-	}
+	}}
 	for text, want := range map[string]any{
-		"[reference('a', 'full').identity.principalId]": "p",
-		"[reference('a').names[1]]":                     "y",
-		"[reference('a').n]":                            3.0,
-		"[concat('it''s ', reference('a').n, '.')]":     "it's 3.",
+		"[reference('a', 'full').identity.principalId]":  "p",
+		"[reference('a').names[1]]":                      "y",
+		"[reference('a').n]":                             3.0,
+		"[concat('it''s ', reference('a').n, '.')]":      "it's 3.",
+		"[concat(list('/x', '2025-03-01').id, '/hook')]": "/x/hook",
 		"[[not one]": "[not one]",
 		"plain":      "plain",
 	} {
@@ -48,7 +49,7 @@ func TestExpressions(t *testing.T) {
 			t.Errorf("%s: got %v, %v; want %v", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"[reference('a').missing]", "[reference('a').names[2]]", "[reference('a').n.m]", "[reference('a', 'half').n]", "[parameters('x')]", "[reference('a').n", "['a' 'b']"} {
+	for _, text := range []string{"[reference('a').missing]", "[reference('a').names[2]]", "[reference('a').n.m]", "[reference('a', 'half').n]", "[parameters('x')]", "[list('/x', 'latest').id]", "[reference('a').n", "['a' 'b']"} {
 		got, err := evaluate(text, look)
 		if err == nil && isExpression(text) {
 			t.Errorf("%s: got %v, want an error", text, got)

@@ -33,7 +33,7 @@ type gitHubState struct {
 	Repos  map[string]*gitRepo  `json:"repos"`  // by owner/name, lower case
 	Teams  map[string]*gitTeam  `json:"teams"`  // by organisation/slug, lower case
 	Tokens map[string]time.Time `json:"tokens"` // of installations, and when they end
-	Calls  int                  `json:"calls"`            // against the limit of an hour
+	Calls  int                  `json:"calls"`  // against the limit of an hour
 }
 
 type gitRoute struct {
@@ -164,7 +164,7 @@ func (g *gitHub) dispatch(c *call) answer {
 				return gitMissing()
 			}
 		}
-		if gc.repo != nil && gc.repo.Archived && c.Method != http.MethodGet && !gc.unarchives() && len(r.path) > 0 && c.Method != http.MethodDelete {
+		if gc.repo != nil && gc.repo.Archived && c.Method != http.MethodGet && !gc.unarchives() && (c.Method != http.MethodDelete || len(r.path) > 3) {
 			return gitFail(http.StatusForbidden, "Repository was archived so is read-only.")
 		}
 		return r.do(gc)

@@ -14,8 +14,8 @@ import (
 // gitEnvironment is a deployment environment of a repository.
 type gitEnvironment struct {
 	ID        int64              `json:"id"`
-	Policy    object             `json:"policy,omitempty"`   // protected_branches, custom_branch_policies
-	Policies  map[string]string  `json:"policies"` // patterns of branches by id
+	Policy    object             `json:"policy,omitempty"` // protected_branches, custom_branch_policies
+	Policies  map[string]string  `json:"policies"`         // patterns of branches by id
 	Secrets   map[string]*sealed `json:"secrets"`
 	Variables map[string]string  `json:"variables"`
 	Made      time.Time          `json:"made"`

@@ -86,14 +86,13 @@ func admits(rules []string) bool {
 	})
 }
 
-// reach says how a resource with network rules takes the caller: "" when it does, else what stands in the way.
+// obstacle is what keeps a caller from a resource with network rules.
 type obstacle string
 
 const (
-	reachable       obstacle = ""
-	publicDisabled  obstacle = "public access is disabled"
-	notInFirewall   obstacle = "the address is not allowed"
-	vaultNetworkAcl          = "networkAcls"
+	reachable      obstacle = ""
+	publicDisabled obstacle = "public access is disabled"
+	notInFirewall  obstacle = "the address is not allowed"
 )
 
 // reach applies publicNetworkAccess and networkAcls, as vaults and storage accounts have them.
@@ -105,11 +104,11 @@ func (m *manager) reach(r *resource) obstacle {
 	if strings.EqualFold(textAt(p, "publicNetworkAccess"), "Disabled") {
 		return publicDisabled
 	}
-	if !strings.EqualFold(textAt(p, vaultNetworkAcl, "defaultAction"), "Deny") {
+	if !strings.EqualFold(textAt(p, "networkAcls", "defaultAction"), "Deny") {
 		return reachable
 	}
 	var rules []string
-	for _, v := range listAt(p, vaultNetworkAcl, "ipRules") {
+	for _, v := range listAt(p, "networkAcls", "ipRules") {
 		rules = append(rules, textAt(asObject(v), "value"))
 	}
 	if admits(rules) {

@@ -227,6 +227,9 @@ func (q *sqlQuery) rows(outer *sqlScope) (sqlResult, *sqlError) {
 	return q.project(scopes, sources)
 }
 
+// sqlRows is how many rows a join may have on the way: what needs more is not asked of a simulation.
+const sqlRows = 100_000
+
 // joined gives a scope for every combination of rows that the joins and WHERE let through.
 func (q *sqlQuery) joined(outer *sqlScope) ([]*sqlScope, []sqlBound, *sqlError) {
 	scopes := []*sqlScope{{run: outer.run, outer: outer}}
@@ -257,7 +260,9 @@ func (q *sqlQuery) joined(outer *sqlScope) ([]*sqlScope, []sqlBound, *sqlError) 
 				next = append(next, &sqlScope{run: sc.run, outer: outer, rows: append(slices.Clip(sc.rows), bound)})
 			}
 		}
-		scopes = next
+		if scopes = next; len(scopes) > sqlRows {
+			return nil, nil, sqlFail(701, 17, "There is insufficient system memory to run this query.")
+		}
 	}
 	var kept []*sqlScope
 	for _, sc := range scopes {

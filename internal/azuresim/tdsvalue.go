@@ -16,6 +16,7 @@ const (
 	wireDateTime2      = 0x2a
 	wireBit            = 0x68
 	wireFloat          = 0x6d
+	wireDateTime       = 0x6f
 	wireVarBinary      = 0xa5
 	wireVarChar        = 0xa7
 	wireNVarChar       = 0xe7
@@ -28,7 +29,7 @@ func (r *tdsReader) value() (any, error) {
 	switch typ := r.byte(); typ {
 	case wireNull:
 		return nil, r.err
-	case wireGUID, wireInt, wireBit, wireFloat:
+	case wireGUID, wireInt, wireBit, wireFloat, wireDateTime:
 		r.byte() // length of the type
 		return r.short(typ)
 	case wireDateTimeOffset:
@@ -70,6 +71,9 @@ func (r *tdsReader) short(typ byte) (any, error) {
 		return math.Float64frombits(binary.LittleEndian.Uint64(b)), nil
 	case typ == wireFloat && len(b) == 4:
 		return float64(math.Float32frombits(binary.LittleEndian.Uint32(b))), nil
+	case typ == wireDateTime && len(b) == 8: // days since 1900 and three hundredths of a second
+		days, parts := int32(binary.LittleEndian.Uint32(b)), binary.LittleEndian.Uint32(b[4:])
+		return epoch.AddDate(1899, 0, int(days)).Add(time.Duration(parts) * time.Second / 300), nil
 	case typ == wireInt && len(b) == 1:
 		return int64(b[0]), nil
 	case typ == wireInt && len(b) == 2:

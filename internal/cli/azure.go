@@ -179,6 +179,19 @@ func checkAddress(text, from string) (string, error) {
 	return ip.String(), nil
 }
 
+// simulatedToken signs in to the simulated GitHub and is worth nothing anywhere else.
+const simulatedToken = "ghp_simulated"
+
+// gitHubToken is a personal access token that does for an App where there is none.
+func (a *app) gitHubToken() flowehr.Secret {
+	token := a.env("FLOWEHR_REPOSITORIES_GH_TOKEN")
+	if token == "" {
+		return flowehr.Secret{}
+	}
+	a.veil.Hide(token)
+	return flowehr.NewSecret(token)
+}
+
 // gitHubKey returns the private key of the GitHub App: $GH_APP_CERT, else apps/github.pem beside the definition, else none
 // (spec 05 "CI").
 func (a *app) gitHubKey() (flowehr.Secret, error) {

@@ -16,7 +16,7 @@ import (
 
 // azurePlan is "plan" for an environment in Azure.
 func (a *app) azurePlan(ctx context.Context, d *definition, layers []flowehr.Layer, o planOptions) error {
-	return a.withAzure(ctx, d, siteOptions{}, func(s *azureSite) error {
+	return a.withAzure(ctx, d, siteOptions{wants: !o.destroy && !o.refreshOnly}, func(s *azureSite) error {
 		if o.refreshOnly {
 			return a.azureDrift(ctx, s)
 		}
@@ -98,8 +98,11 @@ func (a *app) listDrift(rep apply.RefreshReport) {
 
 // azureDeploy is "deploy" for an environment in Azure.
 func (a *app) azureDeploy(ctx context.Context, d *definition, layers []flowehr.Layer, o deployOptions) error {
-	return a.withAzure(ctx, d, siteOptions{changes: true}, func(s *azureSite) error {
+	return a.withAzure(ctx, d, siteOptions{changes: true, wants: true}, func(s *azureSite) error {
 		if err := s.missingSecrets(ctx); err != nil {
+			return err
+		}
+		if err := s.askHeld(ctx, a, o); err != nil {
 			return err
 		}
 		var p flowehr.Plan
@@ -200,7 +203,7 @@ func (a *app) explainSteps(report apply.Report) {
 
 // azureDestroy is "destroy" for an environment in Azure.
 func (a *app) azureDestroy(ctx context.Context, d *definition, layers []flowehr.Layer, o destroyOptions) error {
-	return a.withAzure(ctx, d, siteOptions{changes: true}, func(s *azureSite) error {
+	return a.withAzure(ctx, d, siteOptions{changes: true, purge: !d.env.RealData}, func(s *azureSite) error {
 		have := s.state
 		var held []azuretarget.SoftDeleted
 		if o.byName {
@@ -231,20 +234,28 @@ func (a *app) azureDestroy(ctx context.Context, d *definition, layers []flowehr.
 			return err
 		}
 		if !o.yes || d.env.RealData {
-			if err := a.confirm("This deletes it for good.", d.env.Suffix, flagUnlessReal(d, "flowehr destroy --yes")); err != nil {
+			if err := a.confirm(destroyQuestion(d), d.env.Suffix, flagUnlessReal(d, "flowehr destroy --yes")); err != nil {
 				return err
 			}
 		}
 		if _, err := a.azureApply(ctx, s, p, "flowehr destroy"+a.simulateFlag()); err != nil {
 			return err
 		}
-		if len(held) > 0 {
+		if len(held) > 0 && !d.env.RealData {
 			if _, err := s.target.PurgeHeld(ctx, held); err != nil {
 				return err
 			}
 		}
 		return a.azureProveGone(ctx, s, p)
 	})
+}
+
+// destroyQuestion says what is gone afterwards. What holds real data can be recovered for a while.
+func destroyQuestion(d *definition) string {
+	if d.env.RealData {
+		return "This deletes real data. The vaults can be recovered for some days, the rest cannot."
+	}
+	return "This deletes it for good; vaults and logs are purged, so that their names are free."
 }
 
 // adoptInventory writes down what was found by name and is not recorded, so that it can be removed like everything else.

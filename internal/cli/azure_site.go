@@ -33,11 +33,14 @@ type azureSite struct {
 	want    []flowehr.Resource
 	sources map[flowehr.Ref]azuretarget.PreviewSource // who told what happens within stacks
 	refuse  []flowehr.Diagnostic                      // errors of lowering: nothing can be planned then
+	chosen  map[string]azuretarget.Choice             // what becomes of names that are held by what was deleted
 }
 
 // siteOptions say what a command does to an environment in Azure.
 type siteOptions struct {
 	changes bool // it deploys or destroys: the account of the state is made when it is not there
+	wants   bool // it is about what the definition wants, so its warnings are shown
+	purge   bool // what is deleted is not kept for recovery
 }
 
 // withAzure opens the environment in Azure, calls f and closes it.
@@ -48,7 +51,7 @@ func (a *app) withAzure(ctx context.Context, d *definition, o siteOptions, f fun
 				return err
 			}
 		}
-		if err := s.open(ctx, a); err != nil {
+		if err := s.open(ctx, a, o); err != nil {
 			return err
 		}
 		return f(s)
@@ -97,7 +100,7 @@ func (s *azureSite) load(ctx context.Context) (flowehr.State, error) {
 }
 
 // open looks at what must be known before an environment can be lowered, and prepares its target.
-func (s *azureSite) open(ctx context.Context, a *app) error {
+func (s *azureSite) open(ctx context.Context, a *app, o siteOptions) error {
 	var err error
 	if s.state, err = s.load(ctx); err != nil {
 		return err
@@ -123,17 +126,54 @@ func (s *azureSite) open(ctx context.Context, a *app) error {
 	s.want, more = estate.Lower(s.d.env, facts)
 	if problems = append(problems, more...); flowehr.HasErrors(problems) {
 		s.refuse = problems
-	} else if len(problems) > 0 && !a.json() {
+	} else if len(problems) > 0 && o.wants && !a.json() {
 		a.showDiagnostics(problems)
 	}
 	options := azuretarget.Options{
-		Client: s.client, Facts: facts, Files: os.DirFS(s.d.root), Now: s.now, Outputs: s.outputs, Wanted: s.want,
-		GitHub: azuretarget.GitHubApp{Key: key, Owner: serveOf(s.d.env).GitHubOwner, AppID: serveOf(s.d.env).GitHubAppID, InstallationID: serveOf(s.d.env).GitHubAppInstallationID},
+		Client: s.client, Facts: facts, Files: os.DirFS(s.d.root), Now: s.now, Outputs: s.outputs, Wanted: s.want, Purge: o.purge, Recover: s.choose,
+		GitHub: azuretarget.GitHubApp{Key: key, Token: a.gitHubToken(), Owner: serveOf(s.d.env).GitHubOwner, AppID: serveOf(s.d.env).GitHubAppID,
+			InstallationID: serveOf(s.d.env).GitHubAppInstallationID},
 	}
 	if s.sim != nil {
+		options.GitHub.Key, options.GitHub.Token = flowehr.Secret{}, flowehr.NewSecret(simulatedToken)
 		options.SQL = azuretarget.SQL{Dial: s.sim.remote.Dial, TLS: s.sim.remote.TLS()}
 	}
 	s.target = azuretarget.New(options)
+	return nil
+}
+
+// choose answers the target with what was chosen beforehand: nobody is asked in the middle of a deployment.
+func (s *azureSite) choose(_ context.Context, d azuretarget.SoftDeleted) (azuretarget.Choice, error) {
+	return s.chosen[d.Type+"/"+d.Name], nil
+}
+
+// askHeld asks what to do about names of the environment that are held by what was deleted, before anything is made. A flag
+// answers beforehand; without either the deployment is refused.
+func (s *azureSite) askHeld(ctx context.Context, a *app, o deployOptions) error {
+	held, err := s.target.Held(ctx, azure.NamesOf(s.d.env))
+	if err != nil || len(held) == 0 {
+		return err
+	}
+	s.chosen = map[string]azuretarget.Choice{}
+	choice := azuretarget.Refuse
+	for _, d := range held {
+		fmt.Fprintf(a.errOut, "! %v\n", &azuretarget.HeldNameError{Held: d})
+	}
+	switch {
+	case o.recover:
+		choice = azuretarget.Recover
+	case o.purge:
+		choice = azuretarget.Purge
+	default:
+		answer, err := a.ask("Recover them with what they held, or purge them for good?", []string{"recover", "purge"}, "flowehr deploy --recover, or flowehr deploy --purge")
+		if err != nil {
+			return err
+		}
+		choice = map[string]azuretarget.Choice{"recover": azuretarget.Recover, "purge": azuretarget.Purge}[answer]
+	}
+	for _, d := range held {
+		s.chosen[d.Type+"/"+d.Name] = choice
+	}
 	return nil
 }
 

@@ -18,8 +18,9 @@ import (
 )
 
 type deployOptions struct {
-	planID string
-	yes    bool
+	planID         string
+	yes            bool
+	recover, purge bool // what was deleted and holds a name of the environment
 }
 
 func (a *app) newDeployCommand() *cobra.Command {
@@ -42,6 +43,9 @@ the next deploy goes on from there.`,
 	}
 	c.Flags().StringVar(&o.planID, "plan", "", "apply this plan: an ID that plan printed, or a file")
 	c.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask")
+	c.Flags().BoolVar(&o.recover, "recover", false, "in Azure: bring back what was deleted and holds a name that is needed")
+	c.Flags().BoolVar(&o.purge, "purge", false, "in Azure: destroy it for good instead")
+	c.MarkFlagsMutuallyExclusive("recover", "purge")
 	return c
 }
 

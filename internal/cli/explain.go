@@ -8,6 +8,8 @@ import (
 	"syscall"
 
 	"github.com/flowehr/flowehr/internal/apply"
+	"github.com/flowehr/flowehr/internal/azure/cloud"
+	"github.com/flowehr/flowehr/internal/azure/statestore"
 	"github.com/flowehr/flowehr/internal/lake"
 	"github.com/flowehr/flowehr/internal/state"
 	"github.com/flowehr/flowehr/internal/target/local"
@@ -22,8 +24,15 @@ func explain(err error) error {
 	if e, ok := errors.AsType[*state.DamagedError](err); ok {
 		return explainDamage(e)
 	}
+	if e, ok := errors.AsType[*statestore.DamagedError](err); ok {
+		return hint(fmt.Errorf("the record of what was deployed cannot be read: %w (%s)", e.Err, e.Address),
+			"Nothing was changed, and what stands is not affected. Go back with: flowehr state restore   (or build it anew from what stands: flowehr state refresh)")
+	}
 	if e, ok := errors.AsType[*local.AlreadyRunningError](err); ok {
 		return hint(e, "Look at it with: flowehr status   Stop it with: flowehr down")
+	}
+	if what, next, ok := cloud.Explain(err); ok {
+		return explainCloud(err, what, next)
 	}
 	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		if fixed, ok := explainPath(path); ok {
@@ -49,6 +58,26 @@ func explain(err error) error {
 		}
 	}
 	return err
+}
+
+// cloudError is an error of a service in plain words. The service's own are kept for logs and support.
+type cloudError struct {
+	what string
+	err  error
+}
+
+// Error says what happened.
+func (e cloudError) Error() string { return e.what }
+
+// Unwrap returns the error of the service.
+func (e cloudError) Unwrap() error { return e.err }
+
+func explainCloud(err error, what, next string) error {
+	explained := error(cloudError{what, err})
+	if next == "" {
+		return explained
+	}
+	return hint(explained, "%s", next)
 }
 
 // explainDamage says what to do about a state that cannot be read.

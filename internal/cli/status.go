@@ -151,6 +151,9 @@ func (a *app) newOutputsCommand() *cobra.Command {
 	}
 }
 
+// unlimited is a width that nothing is cut at.
+const unlimited = 1 << 20
+
 func (a *app) showOutputs(ctx context.Context, l *ledger, args []string) error {
 	have, err := l.Load(ctx)
 	if err != nil {
@@ -177,6 +180,9 @@ func (a *app) showOutputs(ctx context.Context, l *ledger, args []string) error {
 	}
 	slices.Sort(refs)
 	t := a.table("Resource", "Output", "Value")
+	if !terminal(a.out) {
+		t.style.Width = unlimited // a script needs the whole of it
+	}
 	for _, ref := range refs {
 		var names []string
 		for name := range out[ref] {

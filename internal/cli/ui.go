@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -101,6 +102,22 @@ func (a *app) confirm(question, word, flag string) error {
 		return hint(errors.New("not confirmed"), "Nothing was changed.")
 	}
 	return nil
+}
+
+// ask has one of some words typed. Without a terminal nobody can: flags say how to answer beforehand.
+func (a *app) ask(question string, words []string, flags string) (string, error) {
+	if !terminal(a.in) {
+		return "", hint(errors.New("this needs somebody to choose, and there is no terminal to ask on"), "Nothing was changed. Choose beforehand with: %s", flags)
+	}
+	fmt.Fprintf(a.errOut, "%s Type %s: ", question, strings.Join(words, " or "))
+	answer, err := bufio.NewReader(a.in).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", err
+	}
+	if answer = strings.TrimSpace(answer); !slices.Contains(words, answer) {
+		return "", hint(errors.New("not chosen"), "Nothing was changed.")
+	}
+	return answer, nil
 }
 
 func count(n int64) string { return render.Count(n) }

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/bradleyfalzon/ghinstallation/v2"
@@ -72,15 +73,50 @@ func (o Options) signIn(base http.RoundTripper) (http.RoundTripper, error) {
 		if o.AppID == 0 || o.InstallationID == 0 {
 			return nil, errors.New("the GitHub App's key is there, its id or installation id is not")
 		}
-		signed, err := ghinstallation.New(base, o.AppID, o.InstallationID, []byte(o.Key.Reveal()))
+		app, err := ghinstallation.NewAppsTransport(base, o.AppID, []byte(o.Key.Reveal()))
 		if err != nil {
 			return nil, errors.New("the GitHub App's private key is not an RSA key in PEM") // the cause could quote the key
 		}
-		return signed, nil
+		return &installation{app: app, id: o.InstallationID}, nil
 	case o.Token.Reveal() != "":
 		return bearer{base, o.Token}, nil
 	}
 	return nil, ErrNobody
+}
+
+// installation signs requests with a token of the App's installation. GitHub's clock and ours may differ, so a token that is
+// refused is replaced by a new one, once.
+type installation struct {
+	app *ghinstallation.AppsTransport
+	id  int64
+
+	mu  sync.Mutex
+	now *ghinstallation.Transport
+}
+
+// RoundTrip implements http.RoundTripper.
+func (i *installation) RoundTrip(r *http.Request) (*http.Response, error) {
+	signed := i.signed(nil)
+	res, err := signed.RoundTrip(r)
+	if err != nil || res.StatusCode != http.StatusUnauthorized {
+		return res, err
+	}
+	again, ok := replay(r)
+	if !ok {
+		return res, err
+	}
+	_ = res.Body.Close()
+	return i.signed(signed).RoundTrip(again)
+}
+
+// signed returns the transport to use, another one than refused.
+func (i *installation) signed(refused *ghinstallation.Transport) *ghinstallation.Transport {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.now == nil || i.now == refused {
+		i.now = ghinstallation.NewFromAppsTransport(i.app, i.id)
+	}
+	return i.now
 }
 
 // bearer signs requests with a personal access token.

@@ -1,10 +1,16 @@
 package github
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -268,6 +274,43 @@ func TestRunnerTokenIsSecret(t *testing.T) {
 	token, err := c.RunnerToken(t.Context(), "trust", "")
 	if err != nil || token.Reveal() != "runner-token" || strings.Contains(fmt.Sprintf("%v %+v %#v", token, token, token), "runner-token") {
 		t.Errorf("got %v and %v", token, err)
+	}
+}
+
+// A token that GitHub takes for expired, by its own clock, is replaced.
+func TestInstallationTokenIsRenewed(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pemKey := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})
+	issued, bodies := 0, []string{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/access_tokens") {
+			issued++
+			answer(w, http.StatusCreated, map[string]any{"token": fmt.Sprint("token-", issued), "expires_at": time.Now().Add(time.Hour)})
+			return
+		}
+		b, _ := io.ReadAll(r.Body)
+		bodies = append(bodies, string(b))
+		if r.Header.Get("Authorization") != "token token-2" {
+			answer(w, http.StatusUnauthorized, message("Bad credentials"))
+			return
+		}
+		answer(w, http.StatusOK, map[string]any{})
+	}))
+	t.Cleanup(server.Close)
+	c, err := New(Options{AppID: 1, InstallationID: 2, Key: flowehr.NewSecret(string(pemKey)), Transport: redirect{server.Listener.Addr().String()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := c.Archive(t.Context(), "trust", "bed-board"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if issued != 2 || len(bodies) != 3 || bodies[0] != bodies[1] {
+		t.Errorf("%d tokens for requests %q, want 2 and the first request repeated whole", issued, bodies)
 	}
 }
 

@@ -177,7 +177,9 @@ const mostChanges = 2
 
 // reason says what changes when that can be said in few words, and why otherwise.
 func (s Style) reason(step flowehr.Step) string {
-	if n := changingParts(step); n > 0 {
+	if n := changingParts(step); n > 0 && step.Action == flowehr.Update && len(step.Changes) > 0 {
+		return Plural(n, "part changes", "parts change") // the path of a property within a template tells people nothing
+	} else if n > 0 {
 		return s.clean(step.Why) + " (" + Plural(n, "part", "parts") + ")"
 	}
 	if step.Action != flowehr.Update || len(step.Changes) == 0 || len(step.Changes) > mostChanges {

@@ -325,11 +325,27 @@ func TestOneDeploymentOfAnEnvironmentAtATime(t *testing.T) {
 			}
 		}
 	}
-	if got, want := found["flowehr-environment.yml"], "flowehr-${{ inputs.environment }}"; got != want {
+	if got, want := found["flowehr-environment.yml"], "flowehr-environment-${{ inputs.environment }}"; got != want {
 		t.Errorf("got group %q, want %q", got, want)
 	}
 	if got, want := found["flowehr-pull-request.yml"], "flowehr-pull-request-${{ inputs.pull }}"; got != want {
 		t.Errorf("got group %q, want %q", got, want)
+	}
+}
+
+// TestCalledWorkflowsHaveNoGroup: the app's workflow, which FlowEHR keeps, already has one of the environment's name, and GitHub
+// ends a run whose called workflow waits for the group of its caller.
+func TestCalledWorkflowsHaveNoGroup(t *testing.T) {
+	files, err := workflows.AppTemplate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range parsed(t, files) {
+		for name, j := range w.Jobs {
+			if w.Concurrency != nil || j.Concurrency != nil {
+				t.Errorf("job %s of %s has a concurrency group", name, w.path)
+			}
+		}
 	}
 }
 

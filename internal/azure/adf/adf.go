@@ -141,20 +141,29 @@ func LowerAll(bundles []factory.Bundle, o Options) (Result, []flowehr.Diagnostic
 	return all, slices.Compact(found)
 }
 
-// present reports what resources wait for and nobody makes. Only pipelines can be missing: what else a pipeline refers to
-// comes with it.
+// present reports what resources wait for and nobody makes. Only pipelines and triggers can be missing: what else a pipeline
+// refers to comes with it.
 func present(r *Result, owner map[string]factory.Bundle) []flowehr.Diagnostic {
 	var found []flowehr.Diagnostic
 	for _, symbol := range slices.Sorted(maps.Keys(r.Resources)) {
 		resource := r.Resources[symbol]
 		var kept []string
 		for _, need := range resource.DependsOn {
-			if _, here := r.Resources[need]; here || !strings.HasPrefix(need, pipelinePrefix) {
+			_, here := r.Resources[need]
+			says := ""
+			switch {
+			case here:
+			case strings.HasPrefix(need, pipelinePrefix):
+				says = "starts a pipeline that is not here"
+			case strings.HasPrefix(need, triggerPrefix):
+				says = "depends on a trigger that is not here"
+			}
+			if says == "" {
 				kept = append(kept, need)
 				continue
 			}
-			found = append(found, flowehr.Errorf(flowehr.Pos{File: owner[symbol].Pipeline.File}, "%s %q starts a pipeline that is not here",
-				kindOf(resource), lastName(resource.Name)).With("The pipelines of a factory are deployed together."))
+			found = append(found, flowehr.Errorf(flowehr.Pos{File: owner[symbol].Pipeline.File}, "%s %q %s", kindOf(resource), lastName(resource.Name), says).
+				With("The pipelines and triggers of a factory are deployed together."))
 		}
 		resource.DependsOn = kept
 		r.Resources[symbol] = resource

@@ -1,11 +1,8 @@
 package adf
 
 import (
-	"cmp"
 	"fmt"
-	"path"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/flowehr/flowehr"
@@ -91,157 +88,6 @@ func (l *lowering) copy(raw *expr.Object, a factory.Activity) *expr.Object {
 			"%s adds rows in a loop and is retried: in Azure an attempt that was lost after its write is repeated", r.what)
 	}
 	return l.job(raw, a, "copy", job, args)
-}
-
-// place is where a dataset lies, with its settings as the copy gives them.
-type place struct {
-	kind    string // lake, store, database, files, other
-	dataset factory.Dataset
-	source  flowehr.Source
-	props   *reader
-}
-
-// place resolves a dataset. Its parameters are put in: each property is a value, or a whole expression of the pipeline.
-func (l *lowering) place(ref factory.Reference, pointer string, args *arguments) *place {
-	d, ok := l.b.Datasets[ref.Name]
-	if !ok {
-		l.refuse(l.in(pointer), "", "there is no dataset %q", ref.Name)
-		return nil
-	}
-	if why, instead := l.unfit(d); why != "" {
-		l.refuse(fault{d.File, "/properties/type"}, instead, "dataset %q of type %q %s", d.Name, d.Type, why)
-		return nil
-	}
-	given := expr.NewObject()
-	for name, p := range d.Parameters {
-		v, ok := ref.Parameters.Lookup(name)
-		if !ok {
-			if v = p.Default; !p.HasDefault {
-				l.refuse(l.in(pointer), "", "dataset %q needs the parameter %q", d.Name, name)
-			}
-		}
-		given.Set(name, v)
-	}
-	_, at := definition(d.Raw, "linkedServiceName")
-	where := fault{d.File, child(at, "typeProperties")}
-	properties, _ := l.substitute(d.Properties, given, where).(*expr.Object)
-	p := &place{dataset: d, props: l.read(fmt.Sprintf("dataset %q", d.Name), properties, where)}
-	name := d.LinkedService.Name
-	i := slices.IndexFunc(l.o.Sources, func(s flowehr.Source) bool { return s.Name == name })
-	switch {
-	case name == LakeService:
-		p.kind = "lake"
-	case name == StoreService:
-		p.kind = "store"
-	case name == StorageService:
-		p.kind = "files"
-	case i >= 0 && l.o.Sources[i].Kind == flowehr.SourceFolder:
-		l.source(l.o.Sources[i], d.Type, fault{d.File, child(at, "linkedServiceName")})
-		return nil
-	case i >= 0:
-		p.kind, p.source = "database", l.o.Sources[i]
-	default:
-		l.refuse(l.in(pointer), "Copies from and to the lake and the feature store are jobs of Databricks, which know the data sources of the definition and the files of "+
-			StorageService+".", "dataset %q is on linked service %q, which a job cannot use", d.Name, name)
-		return nil
-	}
-	return p
-}
-
-// ownParameter is a property that is one parameter of its dataset and nothing else.
-var ownParameter = regexp.MustCompile(`^@(?:\{)?\s*dataset\(\)\s*\.\s*([A-Za-z_][A-Za-z0-9_]*)\s*(\})?\s*$`)
-
-// substitute puts the arguments of a dataset into its properties. An argument that only a run knows can only stand alone.
-func (l *lowering) substitute(v expr.Value, given *expr.Object, at fault) expr.Value {
-	switch v := v.(type) {
-	case string:
-		return l.substituteText(v, given, at)
-	case []expr.Value:
-		list := make([]expr.Value, len(v))
-		for i, e := range v {
-			list[i] = l.substitute(e, given, fault{at.file, child(at.pointer, i)})
-		}
-		return list
-	case *expr.Object:
-		if inner, ok := wrapped(v); ok {
-			return l.substitute(inner, given, fault{at.file, child(at.pointer, "value")})
-		}
-		o := expr.NewObject()
-		for k, e := range v.All() {
-			o.Set(k, l.substitute(e, given, fault{at.file, child(at.pointer, k)}))
-		}
-		return o
-	}
-	return v
-}
-
-func (l *lowering) substituteText(s string, given *expr.Object, at fault) expr.Value {
-	x, err := expr.Parse(s)
-	if x == nil || err != nil {
-		return s
-	}
-	if m := ownParameter.FindStringSubmatch(s); m != nil {
-		if v, ok := given.Lookup(m[1]); ok {
-			return v
-		}
-	}
-	settledAll := expr.NewObject()
-	for k, v := range given.All() {
-		if known, ok := settled(v); ok {
-			settledAll.Set(k, known)
-		}
-	}
-	got, err := x.Evaluate(expr.Env{Scope: datasetScope{settledAll}})
-	if err != nil {
-		l.refuse(at, "Pass the whole value as one parameter.", "%s: what it gives is known only in a run", s)
-		return nil
-	}
-	if text, ok := got.(string); ok && strings.HasPrefix(text, "@") {
-		return "@" + text
-	}
-	return got
-}
-
-// datasetScope answers dataset() with the parameters that are known.
-type datasetScope struct{ values *expr.Object }
-
-// Call implements expr.Scope.
-func (s datasetScope) Call(function string, _ []expr.Value) (expr.Value, bool, error) {
-	return s.values, function == "dataset", nil
-}
-
-// tableOf reads schema and table of a dataset. The older form is tableName, "schema.table".
-func (p *place) tableOf(args *arguments) (schema, table any) {
-	schema, table = args.orNil(p.props.value("schema")), args.orNil(p.props.value("table"))
-	old := p.props.value("tableName")
-	if table != nil || old == nil {
-		return schema, table
-	}
-	text, _ := args.of(old).(string)
-	if text == "" {
-		p.props.wrong("tableName", "a text that is known when the pipeline is deployed; use schema and table")
-		return nil, nil
-	}
-	if before, after, ok := strings.Cut(text, "."); ok {
-		return unquoted(before), unquoted(after)
-	}
-	return schema, unquoted(text)
-}
-
-// unquoted takes [ ] or quotes from a name as definitions write it.
-func unquoted(name string) string {
-	if len(name) >= 2 && (name[0] == '[' && name[len(name)-1] == ']' || name[0] == '"' && name[len(name)-1] == '"') {
-		return name[1 : len(name)-1]
-	}
-	return name
-}
-
-// orNil is of for a member that may be absent.
-func (a *arguments) orNil(v expr.Value) any {
-	if v == nil || v == "" {
-		return nil
-	}
-	return a.of(v)
 }
 
 // sqlSources are the source types of databases, with the kind of server and the member that is their query.
@@ -364,6 +210,9 @@ func (l *lowering) copySink(r *reader, p *place, args *arguments) copySink {
 			r.wrong("writeBehavior", "append or overwrite")
 		}
 	case "store":
+		if l.o.StoreEngine == "postgres" && l.o.StoreUser == "" {
+			l.refuse(r.at, "", "%s: it is not known as whom a job writes to a feature store of PostgreSQL", r.what)
+		}
 		if kind != "AzureSqlSink" {
 			r.wrong("type", "AzureSqlSink")
 		}
@@ -391,87 +240,4 @@ func (l *lowering) copySink(r *reader, p *place, args *arguments) copySink {
 	r.rest(harmlessSink...)
 	p.props.rest("structure")
 	return s
-}
-
-// fileSource are the files of a copy.
-type fileSource struct {
-	Container any        `json:"container"`
-	Folder    any        `json:"folder,omitempty"`
-	File      any        `json:"file,omitempty"`
-	Pattern   string     `json:"pattern,omitempty"`
-	Recursive bool       `json:"recursive"`
-	Format    string     `json:"format"`
-	CSV       *csvFormat `json:"csv,omitempty"`
-}
-
-type csvFormat struct {
-	Delimiter string `json:"delimiter"`
-	Quote     string `json:"quote"`
-	Escape    string `json:"escape"`
-	Header    bool   `json:"header"`
-	Null      string `json:"null"`
-	Encoding  string `json:"encoding"`
-}
-
-// fileFormats pairs dataset types with formats and source types.
-var fileFormats = map[string]struct{ format, source string }{
-	"DelimitedText": {"csv", "DelimitedTextSource"}, "Parquet": {"parquet", "ParquetSource"}, "Json": {"json", "JsonSource"},
-}
-
-// files reads the selection of files and their format. They are in a container of the lake's storage account.
-func (l *lowering) files(r *reader, p *place, kind string) *fileSource {
-	d := p.props
-	format, ok := fileFormats[p.dataset.Type]
-	if !ok || kind != format.source {
-		l.refuse(r.place("type"), "Use DelimitedText, Parquet or Json.", "%s: type %q cannot read dataset %q of type %q", r.what, kind, p.dataset.Name, p.dataset.Type)
-		return nil
-	}
-	location := d.inner("location")
-	location.text("type")
-	s := &fileSource{Format: format.format}
-	s.Container = cmp.Or(location.text("fileSystem"), location.text("container"))
-	folder, file := location.text("folderPath"), location.text("fileName")
-	location.rest()
-	store := r.inner("storeSettings")
-	store.text("type")
-	if wildcard := strings.Trim(store.text("wildcardFolderPath"), "/"); wildcard != "" {
-		folder, file = wildcard, ""
-	}
-	s.Pattern = store.text("wildcardFileName")
-	if s.Pattern != "" {
-		file = ""
-	}
-	s.Recursive = store.flag("recursive", true)
-	store.rest("maxConcurrentConnections", "disableMetricsCollection")
-	s.Folder, s.File = strings.Trim(folder, "/"), file
-	if s.Container == "" {
-		l.refuse(d.at, "", "dataset %q names no file system", p.dataset.Name)
-	}
-	if clean := path.Clean("/" + folder + "/" + file); strings.Contains(clean+"/", "/../") || strings.Contains("/"+folder+"/"+file+"/", "/../") {
-		l.refuse(d.at, "", "dataset %q has a path that leaves its container", p.dataset.Name)
-	}
-	settings := r.inner("formatSettings")
-	settings.text("type")
-	settings.rest("compressionProperties")
-	d.value("compressionCodec") // Spark tells by the name of a file
-	d.value("compressionLevel")
-	if format.format == "csv" {
-		s.CSV = d.csv()
-	} else {
-		d.value("encodingName")
-	}
-	return s
-}
-
-func (r *reader) csv() *csvFormat {
-	f := &csvFormat{Delimiter: cmp.Or(r.text("columnDelimiter"), ","), Quote: `"`, Escape: `"`, Header: r.flag("firstRowAsHeader", false), Null: r.text("nullValue"),
-		Encoding: cmp.Or(r.text("encodingName"), "UTF-8")}
-	if r.has("quoteChar") {
-		f.Quote = r.text("quoteChar")
-	}
-	if r.has("escapeChar") {
-		f.Escape = r.text("escapeChar")
-	}
-	r.value("rowDelimiter")
-	return f
 }

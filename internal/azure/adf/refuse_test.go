@@ -2,6 +2,7 @@ package adf
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -260,5 +261,26 @@ func TestLinkedServicesOfSources(t *testing.T) {
 	}
 	if got := string(canonical(lake.Resources["pipeline_p"].Properties)); !strings.Contains(got, `SELECT 'it\\'s' AS a`) {
 		t.Errorf("%s", got)
+	}
+}
+
+func TestTriggersWaitForTriggers(t *testing.T) {
+	const wait = `{"name":"W","type":"Wait","typeProperties":{"waitTimeInSeconds":1}}`
+	tumbling := func(name, pipeline, on string) string {
+		return `{"name":"` + name + `","properties":{"type":"TumblingWindowTrigger","pipeline":{"pipelineReference":{"referenceName":"` + pipeline + `","type":"PipelineReference"}},
+			"typeProperties":{"frequency":"Hour","interval":1,"startTime":"2026-01-01T00:00:00Z","maxConcurrency":1,"dependsOn":[` + on + `]}}}`
+	}
+	on := `{"type":"TumblingWindowTriggerDependencyReference","referenceTrigger":{"referenceName":"first","type":"TriggerReference"}},
+		{"type":"SelfDependencyTumblingWindowTriggerReference","offset":"-01:00:00"}`
+	second := bundle(t, "b", wait, tumbling("second", "b", on))
+	r, ds := LowerAll([]factory.Bundle{bundle(t, "a", wait, tumbling("first", "a", "")), second}, options())
+	if len(ds) > 0 || !slices.Equal(r.Resources["trigger_second"].DependsOn, []string{"pipeline_b", "trigger_first"}) {
+		t.Errorf("%v %+v", r.Resources["trigger_second"].DependsOn, ds)
+	}
+	for _, p := range problems(t, r) {
+		t.Error(p)
+	}
+	if _, ds := LowerAll([]factory.Bundle{second}, options()); len(ds) != 1 || !strings.Contains(ds[0].Summary, `trigger "second" depends on a trigger that is not here`) {
+		t.Errorf("%+v", ds)
 	}
 }

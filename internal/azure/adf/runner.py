@@ -11,9 +11,11 @@ import json
 import os
 import re
 import sys
+import threading
 import time
 import urllib.parse
 import urllib.request
+import uuid
 
 FORMAT = "delta"  # of the lake's tables
 
@@ -244,11 +246,20 @@ def copy(spark, job, run):
     else:
         publish(spark, job, sink, rows, run)
         label = "%s.%s" % (sink["schema"], sink["table"])
-    count = seen.get["rows"]
-    log("wrote %s rows to %s" % (thousands(count), label))
+    count = observed(seen)
+    log("wrote %s rows to %s" % (thousands(count), label) if count is not None else "written to %s by an earlier attempt" % label)
     if aside is not None:
         set_aside(spark, aside, sink, run)
-    measure(job["pipeline"], label, count)
+    measure(job["pipeline"], label, count or 0)
+
+
+def observed(seen):
+    """The number of rows that were written; None when the table's log said that they had been before, so that none were read."""
+    found = []
+    reader = threading.Thread(target=lambda: found.append(seen.get["rows"]), daemon=True)
+    reader.start()
+    reader.join(60)
+    return found[0] if found else None
 
 
 def read(spark, job, source, spec):
@@ -388,52 +399,69 @@ def store(spark, settings):
 def publish(spark, job, sink, rows, run):
     """Loads a table beside the published one and puts it in its place, or adds its rows, in one transaction."""
     server, options = store(spark, job["store"])
-    mark = hashlib.sha256(("%s/%s" % (run, job["activity"])).encode()).hexdigest()[:8]
+    unique = uuid.uuid4().hex if job["loop"] else ""  # the passes of a loop cannot be told from attempts
+    mark = hashlib.sha256(("%s/%s/%s/%s" % (run, job["pipeline"], job["activity"], unique)).encode()).hexdigest()[:16]
     loaded = "%s__%s" % (sink["table"], mark)
     execute_on(spark, options, [schema_statement(server, sink["schema"])])
     rows.write.format("jdbc").options(**options).option("dbtable", quoted(server, sink["schema"], loaded)).mode("overwrite").save()
-    steps = insertion(server, sink, loaded) if sink["mode"] == "insert" else swap(server, sink, loaded)
-    execute_on(spark, options, steps)
+    steps = insertion(server, sink, loaded, mark, rows.columns) if sink["mode"] == "insert" else swap(server, sink, loaded)
+    execute_on(spark, options, lock(server, sink) + steps)
+
+
+def lock(server, sink):
+    """Lets one job at a time change a table, until the end of the transaction."""
+    name = "flowehr:%s.%s" % (sink["schema"], sink["table"])
+    if server == "postgresql":
+        return ["SELECT pg_advisory_xact_lock(hashtext(%s))" % text(name)]
+    return ["SET XACT_ABORT ON", "EXEC sp_getapplock @Resource = N%s, @LockMode = 'Exclusive'" % text(name)]
 
 
 def schema_statement(server, schema):
     if server == "postgresql":
         return "CREATE SCHEMA IF NOT EXISTS " + quoted(server, schema)
-    create = "CREATE SCHEMA " + quoted(server, schema)
-    return "IF SCHEMA_ID(%s) IS NULL EXEC(%s)" % (text(schema), text(create))
+    return "IF SCHEMA_ID(N%s) IS NULL EXEC(N%s)" % (text(schema), text("CREATE SCHEMA " + quoted(server, schema)))
 
 
 def text(value):
-    """A text literal of SQL Server or PostgreSQL."""
+    """A text literal of SQL Server and PostgreSQL."""
     if "\0" in value or "\\" in value:
         raise InvalidDefinition("%r cannot be the name of a feature table" % value)
-    return "N'" + value.replace("'", "''") + "'"
+    return "'" + value.replace("'", "''") + "'"
 
 
 def swap(server, sink, loaded):
-    """The statements that put the loaded table in the place of the published one and keep that as ..._previous."""
+    """The statements that put the loaded table in the place of the published one and keep that as ...__previous."""
     schema, table, before = sink["schema"], sink["table"], sink["table"] + "__previous"
     if server == "postgresql":
         return [
-            "SELECT pg_advisory_xact_lock(hashtext(%s))" % text(schema + "." + table)[1:],
             "DROP TABLE IF EXISTS " + quoted(server, schema, before),
-            "ALTER TABLE IF EXISTS %s RENAME TO %s" % (quoted(server, schema, table), quote(before, '"', '"')),
-            "ALTER TABLE %s RENAME TO %s" % (quoted(server, schema, loaded), quote(table, '"', '"')),
+            "ALTER TABLE IF EXISTS %s RENAME TO %s" % (quoted(server, schema, table), quoted(server, before)),
+            "ALTER TABLE %s RENAME TO %s" % (quoted(server, schema, loaded), quoted(server, table)),
         ]
     return [
-        "SET XACT_ABORT ON",
-        "EXEC sp_getapplock @Resource = %s, @LockMode = 'Exclusive'" % text("flowehr:%s.%s" % (schema, table)),
         "DROP TABLE IF EXISTS " + quoted(server, schema, before),
-        "IF OBJECT_ID(%s) IS NOT NULL EXEC sp_rename %s, %s" % (
+        "IF OBJECT_ID(N%s) IS NOT NULL EXEC sp_rename N%s, N%s" % (
             text(quoted(server, schema, table)), text(quoted(server, schema, table)), text(before)),
-        "EXEC sp_rename %s, %s" % (text(quoted(server, schema, loaded)), text(table)),
+        "EXEC sp_rename N%s, N%s" % (text(quoted(server, schema, loaded)), text(table)),
     ]
 
 
-def insertion(server, sink, loaded):
-    """The statements that add the loaded rows. The loaded table goes in the same transaction, so they are added once."""
+def insertion(server, sink, loaded, mark, columns):
+    """The statements that add the loaded rows, unless an earlier attempt of the same run has: it left its mark."""
     table, fresh = quoted(server, sink["schema"], sink["table"]), quoted(server, sink["schema"], loaded)
-    return ["INSERT INTO %s SELECT * FROM %s" % (table, fresh), "DROP TABLE " + fresh]
+    marks, names = quoted(server, sink["schema"], "flowehr__added"), ", ".join(quoted(server, c) for c in columns)
+    missing = "NOT EXISTS (SELECT 1 FROM %s WHERE mark = %s)" % (marks, text(mark))
+    if server == "postgresql":
+        create = ["CREATE TABLE IF NOT EXISTS %s (mark varchar(64) PRIMARY KEY)" % marks]
+        create += ["CREATE TABLE IF NOT EXISTS %s AS SELECT * FROM %s WHERE false" % (table, fresh)]
+    else:
+        create = ["IF OBJECT_ID(N%s) IS NULL CREATE TABLE %s (mark varchar(64) PRIMARY KEY)" % (text(marks), marks)]
+        create += ["IF OBJECT_ID(N%s) IS NULL SELECT * INTO %s FROM %s WHERE 1 = 0" % (text(table), table, fresh)]
+    return create + [
+        "INSERT INTO %s (%s) SELECT %s FROM %s WHERE %s" % (table, names, names, fresh, missing),
+        "INSERT INTO %s (mark) SELECT %s WHERE %s" % (marks, text(mark), missing),
+        "DROP TABLE " + fresh,
+    ]
 
 
 def execute_on(spark, options, statements):

@@ -82,7 +82,6 @@ type Template struct {
 	Schema          string              `json:"$schema"`
 	LanguageVersion string              `json:"languageVersion"`
 	ContentVersion  string              `json:"contentVersion"`
-	Variables       map[string]any      `json:"variables,omitempty"` // see [Ending]
 	Resources       map[string]Resource `json:"resources"`
 	Outputs         map[string]Output   `json:"outputs,omitempty"`
 }
@@ -135,16 +134,6 @@ func Reference(symbol, property string) string {
 // FullReference is a member of a resource outside its properties, such as identity.principalId.
 func FullReference(symbol, path string) string {
 	return fmt.Sprintf("[reference('%s', 'full').%s]", symbol, path)
-}
-
-// Ending is the name of a resource that ends in a value known only when the template is sent: prefix and the variable that is
-// set to it.
-func (t *Template) Ending(prefix, variable string, value any) string {
-	if t.Variables == nil {
-		t.Variables = map[string]any{}
-	}
-	t.Variables[variable] = value
-	return fmt.Sprintf("[concat('%s', variables('%s'))]", prefix, variable)
 }
 
 // JSON writes the template.

@@ -78,14 +78,6 @@ func TestNestedOutputsComeUp(t *testing.T) {
 	}
 }
 
-// TestEnding: a name that is known when the template is sent is made of a variable.
-func TestEnding(t *testing.T) {
-	tpl := arm.ForGroup()
-	if got := tpl.Ending("server/", "owner", "id"); got != "[concat('server/', variables('owner'))]" || tpl.Variables["owner"] != "id" {
-		t.Errorf("%s with %v", got, tpl.Variables)
-	}
-}
-
 func TestIDs(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
 		{arm.ID("s", "g", "Microsoft.Sql/servers/databases", "a", "b"), "/subscriptions/s/resourceGroups/g/providers/Microsoft.Sql/servers/a/databases/b"},

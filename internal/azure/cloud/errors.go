@@ -3,6 +3,7 @@ package cloud
 import (
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -253,7 +254,7 @@ func retryAfter(h http.Header) time.Duration {
 
 // again reports whether the failed request may be made once more, and how long the service asks to wait.
 func again(err error, r Request) (time.Duration, bool) {
-	e, ok := err.(*Error)
+	e, ok := errors.AsType[*Error](err)
 	if !ok {
 		return 0, false
 	}

@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -223,6 +224,10 @@ func explainUnreachable(e *Error) (string, string, bool) {
 	if dns, is := errors.AsType[*net.DNSError](e.Err); is && dns.IsNotFound {
 		return fmt.Sprintf("%s cannot be found: the name %s does not exist", e.Service, dns.Name),
 			"If it was deleted, refresh the record: flowehr state refresh. If it has a private endpoint only, deploy from inside its network.", true
+	}
+	if cert, is := errors.AsType[x509.CertificateInvalidError](e.Err); is && cert.Reason == x509.Expired {
+		return "the certificate of " + e.Service + " is not valid at the time that this machine's clock shows",
+			"Set the clock (it should follow a time server). If it is right, something on the way puts its own certificate in: ask who runs the network.", true
 	}
 	return e.Service + " cannot be reached", "Check the connection, and a proxy if there is one, then do the same again: it carries on from there.", true
 }

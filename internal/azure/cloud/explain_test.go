@@ -2,6 +2,7 @@ package cloud
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -29,7 +30,7 @@ func TestExplain(t *testing.T) {
 	armError := func(code, message string) error {
 		return refusal(ARM(), 403, "/subscriptions/s/x", fmt.Sprintf(`{"error":{"code":%q,"message":%q}}`, code, message))
 	}
-	skewed := armError("ExpiredAuthenticationToken", "expired").(*Error)
+	skewed, _ := errors.AsType[*Error](armError("ExpiredAuthenticationToken", "expired"))
 	skewed.Skew = 10 * time.Minute
 	for _, c := range []struct {
 		name       string
@@ -67,6 +68,7 @@ func TestExplain(t *testing.T) {
 		{"throttled", refusal(ARM(), 429, "/x", `{}`), "fewer requests", "again in a few minutes"},
 		{"busy", armError("DeploymentStackInNonTerminalState", "busy"), "still busy", "carries on"},
 		{"gone host", &Error{Service: "Key Vault kv", Err: &net.DNSError{Name: "kv.vault.azure.net", IsNotFound: true}}, "kv.vault.azure.net does not exist", "state refresh"},
+		{"clock, by certificate", &Error{Service: "x", Err: x509.CertificateInvalidError{Reason: x509.Expired}}, "this machine's clock", "Set the clock"},
 		{"no network", &Error{Service: "x", Err: io.ErrUnexpectedEOF}, "cannot be reached", "connection"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -395,3 +395,28 @@ func TestWhatIsNotAskedForIsNotMade(t *testing.T) {
 		}
 	}
 }
+
+// TestStacksCanBeDeleted holds the stacks to what is known of deleting them: one with a Databricks workspace and a connector cannot
+// be (Azure/deployment-stacks#183), a secret of a vault is never, and a subnet that is a resource of its own is made anew.
+func TestStacksCanBeDeleted(t *testing.T) {
+	for name, d := range writtenCases(t) {
+		t.Run(name, func(t *testing.T) {
+			env := d.environment(t)
+			resources, _ := estate.Lower(env, d.facts(env))
+			of := map[string][]string{}
+			for _, p := range placedIn(t, d.facts(env), resources) {
+				of[p.stack] = append(of[p.stack], p.typ())
+			}
+			for stack, types := range of {
+				if slices.Contains(types, "Microsoft.Databricks/workspaces") && slices.Contains(types, "Microsoft.Databricks/accessConnectors") {
+					t.Errorf("%s has a workspace and a connector", stack)
+				}
+				for _, banned := range []string{"Microsoft.KeyVault/vaults/secrets", "Microsoft.Network/virtualNetworks/subnets"} {
+					if slices.Contains(types, banned) {
+						t.Errorf("%s has %s", stack, banned)
+					}
+				}
+			}
+		})
+	}
+}

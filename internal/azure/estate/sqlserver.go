@@ -146,8 +146,9 @@ func (l *lowering) postgresServer(s *stack) {
 		last = s.add("postgresDeployer", arm.New("Microsoft.DBforPostgreSQL/flexibleServers/firewallRules", name+"/deployer",
 			arm.Object{"startIpAddress": ip, "endIpAddress": ip}), last)
 	}
-	owner := s.group.Ending(name+"/", "sqlOwner", azure.Out(application(l.names.SQLOwner()), azure.OutPrincipalID))
-	s.add("postgresAdministrator", arm.New("Microsoft.DBforPostgreSQL/flexibleServers/administrators", owner, arm.Object{
+	// An administrator is called by the object id of the principal, which the directory tells only when it is made.
+	s.names = map[string]azure.Value{ownerStands: azure.Out(application(l.names.SQLOwner()), azure.OutPrincipalID)}
+	s.add("postgresAdministrator", arm.New("Microsoft.DBforPostgreSQL/flexibleServers/administrators", name+"/"+ownerStands, arm.Object{
 		"principalName": l.names.SQLOwner(), "principalType": "ServicePrincipal", "tenantId": l.facts.Tenant,
 	}), last)
 	s.add("postgresDiagnostics", l.logged(l.postgresID(), true, "PostgreSQLLogs"), server)
@@ -156,6 +157,10 @@ func (l *lowering) postgresServer(s *stack) {
 		s.add("postgresLock", l.locked(l.postgresID(), name), server)
 	}
 }
+
+// ownerStands for the object id of the application that administers the feature store, until it is known. It is an id in form, so
+// that a template with it can be previewed.
+const ownerStands = "00000000-0000-0000-0000-000000000000"
 
 // postgresTier is the family that a size belongs to by its letter.
 func postgresTier(sku string) string {

@@ -3,6 +3,7 @@ package estate
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/flowehr/flowehr"
 	"github.com/flowehr/flowehr/internal/azure"
@@ -20,6 +21,7 @@ type stack struct {
 	others map[string]*arm.Template // those of others, by name
 	first  []string                 // symbols of top that all groups come after
 	last   *stack                   // see later
+	names  map[string]azure.Value   // see azure.StackSpec
 	holds  bool
 }
 
@@ -37,7 +39,7 @@ func (s *stack) add(symbol string, r arm.Resource, after ...string) string {
 // in is the template of another resource group. It is deployed after that of the environment's own, so it depends on nothing
 // there by symbol.
 func (s *stack) in(group string) *arm.Template {
-	if group == s.l.names.Group() {
+	if strings.EqualFold(group, s.l.names.Group()) {
 		return s.group
 	}
 	if s.others[group] == nil {
@@ -65,7 +67,7 @@ func (s *stack) done(pos flowehr.Pos, needs ...flowehr.Ref) flowehr.Ref {
 	if s.last != nil {
 		s.top.Nest(names.Deployment(s.part, len(all)+1), names.Group(), s.last.group, all...)
 	}
-	spec := azure.StackSpec{Name: name, Location: s.l.env.Location, Deny: s.l.env.RealData}
+	spec := azure.StackSpec{Name: name, Location: s.l.env.Location, Deny: s.l.env.RealData, Names: s.names}
 	var err error
 	if spec.Template, err = s.top.JSON(); err != nil {
 		s.l.refuse(pos, "", "the template of %s cannot be written: %v", name, err)
@@ -140,8 +142,9 @@ func (l *lowering) logged(scope string, metrics bool, categories ...string) arm.
 	return r
 }
 
-// locked keeps the resource of an id from being deleted, by whomever. Stacks of an environment with real data lock what holds
-// it; destroying takes the locks away first.
+// locked keeps the resource of an id from being deleted, by whomever, and with it everything below it: a zone that leaves the
+// definition stays until somebody takes the lock away. Stacks of an environment with real data lock what holds it; destroying
+// takes the locks away first.
 func (l *lowering) locked(scope, name string) arm.Resource {
 	r := arm.New("Microsoft.Authorization/locks", "lock-"+name, arm.Object{
 		"level": "CanNotDelete",

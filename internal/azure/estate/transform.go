@@ -190,7 +190,13 @@ func (l *lowering) databricksWorkspace(s *stack) {
 	s.group.Return(outWorkspaceURL, arm.Prefixed("https://", arm.Reference(made, "workspaceUrl")))
 	s.add("workspaceDiagnostics", l.logged(l.workspaceID(), false,
 		"accounts", "clusters", "dbfs", "jobs", "notebook", "secrets", "sqlPermissions", "unityCatalog", "workspace"), made)
-	l.privateEndpoint(s, "workspaceEndpoint", l.names.PrivateEndpoint("dbks-cp"), l.workspaceID(), "databricks_ui_api", []string{azure.ZoneDatabricks}, made)
+	control := l.privateEndpoint(s, "workspaceEndpoint", l.names.PrivateEndpoint("dbks-cp"), l.workspaceID(), "databricks_ui_api", []string{azure.ZoneDatabricks}, made)
+	if !l.publicWorkspace() && l.env.Network.PrivateDNSZonesGroup == "" {
+		// People sign in through an address that all workspaces of a region share. A zone can have it once, so where the zones
+		// are the organisation's, it is there that the organisation keeps it.
+		// https://learn.microsoft.com/azure/databricks/security/network/front-end/front-end-private-connect
+		l.privateEndpoint(s, "workspaceSignInEndpoint", l.names.PrivateEndpoint("dbks-auth"), l.workspaceID(), "browser_authentication", []string{azure.ZoneDatabricks}, control)
+	}
 	l.privateEndpoint(s, "workspaceFilesEndpoint", l.names.PrivateEndpoint("dbks-fs"),
 		managed+"/providers/Microsoft.Storage/storageAccounts/"+l.names.WorkspaceStorage(), "blob", []string{azure.ZoneBlob}, made)
 	if l.env.RealData {

@@ -64,7 +64,10 @@ type siteJSON struct {
 		State   string `json:"state"`
 		Host    string `json:"defaultHostName"`
 		Changed string `json:"lastModifiedTimeUtc"`
-		Swap    *struct {
+		Config  struct {
+			Image string `json:"linuxFxVersion"`
+		} `json:"siteConfig"`
+		Swap *struct {
 			At   string `json:"timestampUtc"`
 			From string `json:"sourceSlotName"`
 			To   string `json:"destinationSlotName"`
@@ -133,15 +136,19 @@ func (a *Apps) App(ctx context.Context, name string) (App, error) {
 func (a *Apps) slot(ctx context.Context, app, slot string, s siteJSON) (Slot, error) {
 	out := Slot{Name: slot, State: s.Properties.State, Host: s.Properties.Host}
 	out.Changed, _ = time.Parse(time.RFC3339Nano, s.Properties.Changed) // only shown
-	var config struct {
-		Properties struct {
-			Image string `json:"linuxFxVersion"`
-		} `json:"properties"`
+	image := s.Properties.Config.Image
+	if image == "" { // lists leave the configuration out
+		var config struct {
+			Properties struct {
+				Image string `json:"linuxFxVersion"`
+			} `json:"properties"`
+		}
+		if err := a.client.Get(ctx, cloud.ARM(), a.path(app, slot, "config", "web"), &config); err != nil {
+			return out, err
+		}
+		image = config.Properties.Image
 	}
-	if err := a.client.Get(ctx, cloud.ARM(), a.path(app, slot, "config", "web"), &config); err != nil {
-		return out, err
-	}
-	out.Image = strings.TrimPrefix(config.Properties.Image, imagePrefix)
+	out.Image = strings.TrimPrefix(image, imagePrefix)
 	return out, nil
 }
 

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -44,50 +46,92 @@ func (f *Factory) Log(ctx context.Context, a Activity) (Log, error) {
 		l.Missing = "the job has not begun"
 		return l, nil
 	}
-	workspace, run, err := jobOf(out.Address)
+	j, err := jobOf(out.Address)
 	if err != nil {
 		return l, err
 	}
 	if id, err := strconv.ParseInt(strings.Trim(string(bytes.TrimSpace(out.Run)), `"`), 10, 64); err == nil {
-		run = id
+		j.run, j.certain = id, true
 	}
-	err = f.printed(ctx, cloud.Databricks(workspace), run, &l)
-	if cloud.NotFound(err) || cloud.Status(err) == 400 {
+	err = f.printed(ctx, j, &l)
+	if cloud.NotFound(err) || cloud.Status(err) == http.StatusBadRequest {
 		l.Missing = "Databricks does not have the job any more; it keeps them for 60 days"
 		return l, nil
 	}
 	return l, err
 }
 
-// runPage matches the end of a job's address: #job/12/run/34, or /jobs/12/runs/34.
-var runPage = regexp.MustCompile(`(?:#job/\d+/run/|/jobs/\d+/runs/|#/?jobs/\d+/runs/)(\d+)`)
+// job is a job of Databricks as its address tells it.
+type job struct {
+	workspace string
+	id, run   int64
+	certain   bool // run is the id of the run, not its number within the job
+}
 
-// jobOf takes workspace and run from the address of a job. Only addresses of Databricks in Azure get its token.
-func jobOf(address string) (string, int64, error) {
+// runPage matches the end of a job's address: #job/12/run/34, or /jobs/12/runs/34.
+var runPage = regexp.MustCompile(`(?:#job/(\d+)/run/|/jobs/(\d+)/runs/)(\d+)`)
+
+// jobOf reads the address of a job. Only addresses of Databricks in Azure get its token.
+func jobOf(address string) (job, error) {
 	u, err := url.Parse(address)
 	m := runPage.FindStringSubmatch(address)
 	if err != nil || u.Scheme != "https" || m == nil {
-		return "", 0, fmt.Errorf("%q is not the address of a job of Databricks", address)
+		return job{}, fmt.Errorf("%q is not the address of a job of Databricks", address)
 	}
 	if !strings.HasSuffix(u.Hostname(), ".azuredatabricks.net") {
-		return "", 0, fmt.Errorf("the job is at %s, which is not Databricks in Azure", u.Hostname())
+		return job{}, fmt.Errorf("the job is at %s, which is not Databricks in Azure", u.Hostname())
 	}
-	run, err := strconv.ParseInt(m[1], 10, 64)
-	return "https://" + u.Host, run, err
+	j := job{workspace: "https://" + u.Host}
+	id, idErr := strconv.ParseInt(m[1]+m[2], 10, 64)
+	run, runErr := strconv.ParseInt(m[3], 10, 64)
+	j.id, j.run = id, run
+	return j, errors.Join(idErr, runErr)
+}
+
+// runJSON is a run of a job as Databricks has it.
+type runJSON struct {
+	ID     int64 `json:"run_id"`
+	Job    int64 `json:"job_id"`
+	Number int64 `json:"number_in_job"`
+	Tasks  []struct {
+		Run int64 `json:"run_id"`
+	} `json:"tasks"`
+}
+
+// find reads the run of a job. In older addresses the last number is that of the run within its job, so a run of that id may be
+// another job's.
+func (f *Factory) find(ctx context.Context, s cloud.Service, j job) (runJSON, error) {
+	var r runJSON
+	err := f.client.Get(ctx, s, fmt.Sprintf("/api/2.1/jobs/runs/get?run_id=%d", j.run), &r)
+	if j.certain || err == nil && (r.Job == j.id || r.Job == 0) {
+		return r, err
+	}
+	if err != nil && !cloud.NotFound(err) && cloud.Status(err) != http.StatusBadRequest {
+		return r, err
+	}
+	var list struct {
+		Runs []runJSON `json:"runs"`
+	}
+	if lerr := f.client.Get(ctx, s, fmt.Sprintf("/api/2.1/jobs/runs/list?job_id=%d&run_type=SUBMIT_RUN&expand_tasks=true&limit=25", j.id), &list); lerr != nil {
+		return r, lerr
+	}
+	for _, r := range list.Runs {
+		if r.Number == j.run || len(list.Runs) == 1 {
+			return r, nil
+		}
+	}
+	return r, &cloud.Error{Service: s.Name, Method: http.MethodGet, Path: "/api/2.1/jobs/runs/list", Status: http.StatusNotFound}
 }
 
 // printed reads what the tasks of a job printed. A job that Data Factory submits has one.
-func (f *Factory) printed(ctx context.Context, s cloud.Service, run int64, l *Log) error {
-	var job struct {
-		Tasks []struct {
-			Run int64 `json:"run_id"`
-		} `json:"tasks"`
-	}
-	if err := f.client.Get(ctx, s, fmt.Sprintf("/api/2.1/jobs/runs/get?run_id=%d", run), &job); err != nil {
+func (f *Factory) printed(ctx context.Context, j job, l *Log) error {
+	s := cloud.Databricks(j.workspace)
+	r, err := f.find(ctx, s, j)
+	if err != nil {
 		return err
 	}
-	tasks := []int64{run}
-	for i, t := range job.Tasks {
+	tasks := []int64{r.ID}
+	for i, t := range r.Tasks {
 		if i == 0 {
 			tasks = nil
 		}

@@ -235,6 +235,25 @@ func TestLogOfADatabricksJob(t *testing.T) {
 	}
 }
 
+// TestLogFindsARunByItsNumber: older addresses end in the number of the run within its job, and that may be the id of another run.
+func TestLogFindsARunByItsNumber(t *testing.T) {
+	for name, other := range map[string]func(*http.Request, []byte) (int, any){
+		"another job's run": answer(200, `{"run_id":1,"job_id":3,"tasks":[{"run_id":1}]}`),
+		"no run":            answer(400, `{"error_code":"INVALID_PARAMETER_VALUE","message":"Run 1 does not exist."}`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.handlers["GET "+dbxHost+"/api/2.1/jobs/runs/get"] = other
+			w.handlers["GET "+dbxHost+"/api/2.1/jobs/runs/list"] = answer(200, `{"runs":[{"run_id":900,"job_id":77,"number_in_job":1,"tasks":[{"run_id":901}]}]}`)
+			w.handlers["GET "+dbxHost+"/api/2.1/jobs/runs/get-output"] = answer(200, `{"logs":"mine"}`)
+			l, err := w.factory().Log(t.Context(), Activity{Type: "DatabricksSparkPython", Output: json.RawMessage(`{"runPageUrl":"https://` + dbxHost + `/?o=1#job/77/run/1"}`)})
+			if err != nil || l.Text != "mine" || !strings.HasSuffix(w.seen[len(w.seen)-1], "run_id=901") {
+				t.Errorf("%+v %v %v", l, err, w.seen)
+			}
+		})
+	}
+}
+
 func TestLogGivesTheTokenToDatabricksOnly(t *testing.T) {
 	for _, page := range []string{"https://evil.example/jobs/1/runs/5", "http://" + dbxHost + "/jobs/1/runs/5", "https://evil.example/?.azuredatabricks.net#job/1/run/5",
 		"https://azuredatabricks.net.evil.example/jobs/1/runs/5", "https://" + dbxHost + "/elsewhere"} {
@@ -249,6 +268,7 @@ func TestLogGivesTheTokenToDatabricksOnly(t *testing.T) {
 func TestLogOfWhatIsGoneOrNotBegun(t *testing.T) {
 	w := newWorld(t)
 	w.handlers["GET "+dbxHost+"/api/2.1/jobs/runs/get"] = answer(400, `{"error_code":"INVALID_PARAMETER_VALUE","message":"Run 5 does not exist."}`)
+	w.handlers["GET "+dbxHost+"/api/2.1/jobs/runs/list"] = answer(200, `{}`)
 	for _, output := range []string{`{"runPageUrl":"https://` + dbxHost + `/jobs/1/runs/5"}`, `{}`, ``} {
 		l, err := w.factory().Log(t.Context(), Activity{Type: "DatabricksSparkPython", Output: json.RawMessage(output)})
 		if err != nil || l.Missing == "" {
@@ -264,9 +284,9 @@ func FuzzJobAddress(f *testing.F) {
 	f.Add("https://" + dbxHost + "/?o=1#job/77/run/5")
 	f.Add("https://x@evil.example/jobs/1/runs/2")
 	f.Fuzz(func(t *testing.T, address string) {
-		workspace, _, err := jobOf(address)
-		if err == nil && (!strings.HasPrefix(workspace, "https://") || strings.ContainsAny(strings.TrimPrefix(workspace, "https://"), "/?#@")) {
-			t.Errorf("%q gives the workspace %q", address, workspace)
+		j, err := jobOf(address)
+		if err == nil && (!strings.HasPrefix(j.workspace, "https://") || strings.ContainsAny(strings.TrimPrefix(j.workspace, "https://"), "/?#@")) {
+			t.Errorf("%q gives the workspace %q", address, j.workspace)
 		}
 	})
 }

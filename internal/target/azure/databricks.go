@@ -15,7 +15,7 @@ import (
 func (t *Target) databricksKeepers() map[string]keeper {
 	c := t.o.Client
 	b := bricks{c}
-	s := secrets{vaults{c, accessLimit}}
+	s := secrets{vaults{c: c, patience: accessLimit}}
 	return map[string]keeper{
 		azure.KindWorkspace:        keep(workspaceMinder{b}),
 		azure.KindPrincipal:        keep(principalMinder{b}),

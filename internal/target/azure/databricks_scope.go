@@ -116,7 +116,7 @@ const skew = 5 * time.Minute
 func scopeSecretMade(s azure.ScopeSecretSpec) made { return made{id: s.Scope + "/" + s.Key} }
 
 func (m scopeSecretMinder) ensure(ctx context.Context, s azure.ScopeSecretSpec, t task) (made, error) {
-	value, err := m.secrets.value(ctx, s.Source, t.in)
+	value, err := m.secrets.noting(t).value(ctx, s.Source, t.in)
 	if err != nil {
 		return made{}, err
 	}
@@ -153,7 +153,7 @@ func (m scopeSecretMinder) stale(ctx context.Context, source azure.Source, copie
 	if source.Vault == nil {
 		return false, nil
 	}
-	return vaults{m.c, 0}.youngerThan(ctx, *source.Vault, copied)
+	return vaults{c: m.c}.youngerThan(ctx, *source.Vault, copied)
 }
 
 // youngerThan reports whether the newest version was written clearly after a time. A secret that cannot be seen from here,

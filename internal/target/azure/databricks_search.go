@@ -74,7 +74,7 @@ const photon = "PHOTON"
 func chooseNodeType(all []nodeType, want flowehr.NodeType, engine string) (nodeType, error) {
 	fitting := slices.DeleteFunc(slices.Clone(all), func(n nodeType) bool { return !n.offered() || !n.fits(want, engine) })
 	if len(fitting) == 0 {
-		return nodeType{}, fmt.Errorf("Databricks offers no machine here with at least %d cores, %d GB of memory and %d GB of local disk%s",
+		return nodeType{}, fmt.Errorf("there is no machine of Databricks here with at least %d cores, %d GB of memory and %d GB of local disk%s",
 			want.MinCores, want.MinMemoryGB, want.LocalDiskMinSize, restrictions(want, engine))
 	}
 	return slices.MinFunc(fitting, func(a, b nodeType) int {
@@ -144,7 +144,7 @@ func (r runtime) fits(spark string) bool {
 func chooseRuntime(all []runtime, spark string) (runtime, error) {
 	fitting := slices.DeleteFunc(slices.Clone(all), func(r runtime) bool { return !r.fits(spark) })
 	if len(fitting) == 0 {
-		return runtime{}, fmt.Errorf("Databricks offers no long-term runtime with Spark %s; it has Spark %s", spark, strings.Join(longTermSparks(all), ", "))
+		return runtime{}, fmt.Errorf("there is no long-term runtime of Databricks with Spark %s, but with Spark %s", spark, strings.Join(longTermSparks(all), ", "))
 	}
 	return slices.MaxFunc(fitting, func(a, b runtime) int {
 		am, an, _ := a.number()

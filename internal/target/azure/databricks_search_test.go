@@ -116,7 +116,7 @@ func TestChooseRuntime(t *testing.T) {
 		{name: "a patch", spark: "3.3.0", key: "11.3.x-scala2.12"},
 		{name: "two versions of Scala", spark: "3.5", key: "16.4.x-scala2.13"},
 		{name: "3.1 is no prefix of 3.10", spark: "3.1", key: "9.1.x-scala2.12"},
-		{name: "only a special flavour", spark: "4.0", err: "no long-term runtime with Spark 4.0; it has Spark 3.1, 3.2, 3.3, 3.5"},
+		{name: "only a special flavour", spark: "4.0", err: "with Spark 4.0, but with Spark 3.1, 3.2, 3.3, 3.5"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := chooseRuntime(all, c.spark)

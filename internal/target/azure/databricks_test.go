@@ -223,3 +223,52 @@ func TestMadePasswordsAreUsedFromTheVaultOnly(t *testing.T) {
 		}
 	}
 }
+
+// A library that is no longer wanted leaves at once, which takes a restart.
+func TestLibrariesLeave(t *testing.T) {
+	p, target, cluster := clusterWorld(t, 28, plainChange)
+	rec := makeDo(t, target, cluster)
+	spec, err := decodeSpec[azure.ClusterSpec](cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec.Libraries.PyPI = nil
+	update(t, target, resource(t, azure.KindCluster, "FlowEHR Cluster", spec), rec)
+	have, err := (clusterMinder{bricks{p.client}}).libraryStatuses(t.Context(), spec.Workspace, rec.ID)
+	if err != nil || len(have) != 1 || have[0].Library.Maven == nil {
+		t.Errorf("libraries are %+v, %v; want the one from Maven alone", have, err)
+	}
+}
+
+// What somebody changed in the workspace is seen, and put right.
+func TestClusterDriftIsSeen(t *testing.T) {
+	p, target, r := clusterWorld(t, 29, plainChange)
+	rec := makeDo(t, target, r)
+	spec, err := decodeSpec[azure.ClusterSpec](r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := clusterMinder{bricks{p.client}}
+	for name, change := range map[string]func(*cluster){
+		"minutes": func(c *cluster) { c.Autotermination = 11 },
+		"workers": func(c *cluster) { c.Workers, c.Autoscale = 0, &clusterScale{Min: 1, Max: 3} },
+		"conf":    func(c *cluster) { c.Conf["spark.x"] = "other" },
+		"tags":    func(c *cluster) { c.Tags["environment"] = "other" },
+		"env":     func(c *cluster) { c.Env["WORKSPACE"] = "other" },
+		"scripts": func(c *cluster) { c.InitScripts = nil },
+		"runtime": func(c *cluster) { c.SparkVersion = "13.3.x-scala2.12" },
+	} {
+		have, found, err := m.find(t.Context(), spec)
+		if err != nil || !found {
+			t.Fatal(err)
+		}
+		other := have.cluster
+		change(&other)
+		if err := m.edit(t.Context(), spec, rec.ID, other); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		standsAs(t, target, rec, false)
+		update(t, target, r, rec)
+		standsAs(t, target, rec, true)
+	}
+}

@@ -197,8 +197,8 @@ type group struct {
 
 const groupFields = "id,displayName,description,uniqueName"
 
-// groupMinder looks after security groups. Members are resources of their own; owners are only added, because people add
-// others.
+// groupMinder looks after security groups. Whose a group is, is said by its unique name alone: groups have no tags. Members are
+// resources of their own; owners are only added, because people add others.
 type groupMinder struct{ graph }
 
 func (m groupMinder) ensure(ctx context.Context, s azure.GroupSpec, _ task) (made, error) {

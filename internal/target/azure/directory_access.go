@@ -52,7 +52,13 @@ func (m federationMinder) ensure(ctx context.Context, s azure.FederationSpec, _ 
 			return err
 		}
 		if !found {
-			return m.call(ctx, http.MethodPost, m.path(s), want, nil)
+			err := m.call(ctx, http.MethodPost, m.path(s), want, nil)
+			if cloud.Status(err) != http.StatusConflict {
+				return err
+			}
+			if f, found, _ = m.get(ctx, s); !found {
+				return err
+			}
 		}
 		change := want
 		change.Name = ""
@@ -140,7 +146,7 @@ func (m grantMinder) wanted(ctx context.Context, s azure.GrantSpec) (assignment,
 			return assignment{Principal: text(s.Principal), Resource: sp.ID, Role: r.ID}, nil
 		}
 	}
-	return assignment{}, fmt.Errorf("Microsoft Graph has no application permission %q", s.Role)
+	return assignment{}, fmt.Errorf("there is no application permission %q of Microsoft Graph", s.Role)
 }
 
 func (m grantMinder) path(s azure.GrantSpec) string {
@@ -170,11 +176,14 @@ func (m grantMinder) ensure(ctx context.Context, s azure.GrantSpec, _ task) (mad
 		if id = have.ID; err != nil || id != "" {
 			return err
 		}
-		if err := m.call(ctx, http.MethodPost, m.path(s), want, &have); err != nil {
-			return err
+		err = m.call(ctx, http.MethodPost, m.path(s), want, &have)
+		if cloud.Status(err) == http.StatusBadRequest { // given by an earlier request whose answer was lost, perhaps
+			if _, given, gerr := m.get(ctx, s); gerr == nil && given.ID != "" {
+				have, err = given, nil
+			}
 		}
 		id = have.ID
-		return nil
+		return err
 	})
 	return made{id: id}, err
 }

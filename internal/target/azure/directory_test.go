@@ -8,6 +8,7 @@ import (
 
 	"github.com/flowehr/flowehr"
 	"github.com/flowehr/flowehr/internal/azure"
+	"github.com/flowehr/flowehr/internal/azure/cloud"
 	"github.com/flowehr/flowehr/internal/azuresim"
 )
 
@@ -113,5 +114,38 @@ func TestUnknownPermissionsAreNamed(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), `"User.Reed"`) {
 			t.Errorf("%s: got %v", r.Ref, err)
 		}
+	}
+}
+
+// An application that was deleted and not purged may hold the name: ours is purged, another's is not.
+func TestDeletedNamesakesArePurgedWhenOurs(t *testing.T) {
+	for _, c := range []struct{ name, tag, calls string }{
+		{"ours", "flowehr:x", "PATCH GET DELETE /v1.0/directory/deletedItems/dead PATCH"},
+		{"another's", "flowehr:y", "PATCH GET"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var calls []string
+			purged := false
+			m := applicationMinder{graph{cloud.New(cloud.Options{Credential: anybody{}, Transport: transport(func(r *http.Request) (int, any) {
+				calls = append(calls, r.Method)
+				switch r.Method {
+				case http.MethodGet:
+					return http.StatusOK, map[string]any{"value": []any{map[string]any{"id": "dead", "uniqueName": "writer-x", "tags": []string{c.tag}},
+						map[string]any{"id": "other", "uniqueName": "other", "tags": []string{"flowehr:x"}}}}
+				case http.MethodDelete:
+					calls[len(calls)-1] += " " + r.URL.Path
+					purged = true
+					return http.StatusNoContent, nil
+				}
+				if purged {
+					return http.StatusCreated, map[string]any{}
+				}
+				return http.StatusConflict, map[string]any{"error": map[string]string{"code": "ObjectConflict", "message": "uniqueName is taken"}}
+			})})}}
+			err := m.make(t.Context(), writerApplication(), application{DisplayName: "writer"})
+			if (err == nil) != purged || strings.Join(calls, " ") != c.calls {
+				t.Errorf("got %v after %v, want %s", err, calls, c.calls)
+			}
+		})
 	}
 }

@@ -196,8 +196,8 @@ func graphRoles() []string {
 	return []string{"Application.ReadWrite.All", "AppRoleAssignment.ReadWrite.All", "Group.ReadWrite.All", "Directory.Read.All"}
 }
 
-// permissions compares what the deployer may do with what a deployment does (learn.microsoft.com/rest/api/authorization/
-// permissions/list-for-subscription is per resource group; at subscription scope the same list is at its own path).
+// permissions compares what the deployer may do with what a deployment does (learn.microsoft.com/rest/api/authorization/permissions).
+// A list that cannot be had is no problem of its own: the deployment will tell.
 func (d *discovery) permissions(ctx context.Context, who cloud.Who) error {
 	var have []permission
 	path := cloud.At("/subscriptions/"+d.c.Subscription()+"/providers/Microsoft.Authorization/permissions", permissionsVersion)
@@ -229,7 +229,7 @@ func (d *discovery) permissions(ctx context.Context, who cloud.Who) error {
 		return nil
 	}
 	for _, r := range graphRoles() {
-		if !slices.Contains(roles, r) {
+		if !slices.Contains(roles, r) && !(slices.Contains(roles, "Directory.ReadWrite.All") && (r == "Directory.Read.All" || r == "Group.ReadWrite.All")) {
 			d.fail(fmt.Sprintf("%s lacks the permission %s of Microsoft Graph", who.Name, r), "%s", cloud.GrantGraph(r, who.ClientID))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,30 +71,60 @@ func (tr *trial) fail(t *testing.T, rate float64) {
 	}
 }
 
+// everything is one resource of every kind but stacks, which are made already, and the address of the workspace.
+func everything(t *testing.T, seed uint64) (p *planes, want []flowehr.Resource, workspace string) {
+	t.Helper()
+	p, admin, writer := storeWorld(t, seed)
+	p.hub = app(t)
+	id, address := p.workspace()
+	connector, factory := p.lake(), p.trigger("daily")
+	want = append(want, vaultResources(t, p.registry(), "${EPR}", 365)...)
+	for _, more := range [][]flowehr.Resource{
+		storeResources(t, admin, writer, "db_datareader", "probe"),
+		databricksResources(t, p, id, address, plainChange),
+		catalogResources(t, id, address, connector, "USE CATALOG"),
+		hubResources(t, hubChange{description: "Beds", file: "on: push\n", secret: "ACR_NAME", members: []string{"ada"}, approvals: 1, disposable: true}),
+		{resource(t, azure.KindTrigger, "daily", azure.TriggerSpec{Factory: factory, Name: "daily", Started: true}),
+			resource(t, azure.KindFederation, "github", azure.FederationSpec{Application: azure.Out(refApp, azure.OutObjectID), Name: "github",
+				Issuer: azuresim.GitHubIssuer, Subject: "repo:trust/a:environment:dev"}, refApp),
+			resource(t, azure.KindMember, "writer in apps", azure.MemberSpec{Group: azure.Out(refGroup, azure.OutObjectID), Member: azure.Out(refApp, azure.OutPrincipalID)}, refApp, refGroup),
+			resource(t, azure.KindGrant, "writer reads users", azure.GrantSpec{Principal: azure.Out(refApp, azure.OutPrincipalID), Role: "User.Read.All"}, refApp),
+			resource(t, azure.KindIdentity, "factory", azure.IdentitySpec{Principal: azure.Lit(p.factoryIdentity())})},
+	} {
+		for _, r := range more {
+			if !slices.ContainsFunc(want, func(x flowehr.Resource) bool { return x.Ref == r.Ref }) {
+				want = append(want, r)
+			}
+		}
+	}
+	return p, want, address
+}
+
+// lasting are kinds whose things belong to a stack, or leave nothing.
+var lasting = []string{azure.KindIdentity, azure.KindWorkspace, azure.KindTrigger, azure.KindConnectivity}
+
 // Whatever calls fail, before or after they had their effect, in the end everything stands once, as described, no secret
 // was shown, and everything can be taken away again.
 func TestKeepersSurviveFaults(t *testing.T) {
+	const rate = 0.4
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			p := newPlanes(t, azuresim.Options{Seed: 100 + seed})
-			p.vault(vaultName)
-			id, address := p.workspace()
-			group := azure.GroupSpec{DisplayName: "x flowehr-apps", UniqueName: "x-flowehr-apps", Owners: []azure.Value{azure.Lit(p.me())}}
-			want := directoryResources(t, p, p.factoryIdentity(), webApplication(p.me()), group, "repo:trust/a:environment:dev")
-			want = append(want, vaultResources(t, p.registry(), "${EPR}", 365)[1:]...) // its application stands above already
-			want = append(want, databricksResources(t, p, id, address, plainChange)...)
+			t.Parallel()
+			p, want, workspace := everything(t, 100+seed)
 			tr := &trial{planes: p, target: p.target(want...), store: targettest.NewStore("x", flowehr.TargetAzure)}
-			tr.fail(t, 0.4)
+			tr.fail(t, rate)
 			tr.apply(t, want)
 			tr.fail(t, 0)
-			tr.standsOnce(t, want, address)
+			tr.standsOnce(t, want, workspace)
 			tr.showsNothing(t)
-			tr.fail(t, 0.4)
+			tr.fail(t, rate)
 			tr.apply(t, nil)
 			tr.fail(t, 0)
 			for _, r := range want {
-				_, err := tr.target.Read(t.Context(), flowehr.Record{Resource: r})
-				if stays := r.Ref.Kind == azure.KindIdentity || r.Ref.Kind == azure.KindWorkspace; !stays && !isGone(err) {
+				if slices.Contains(lasting, r.Ref.Kind) {
+					continue
+				}
+				if _, err := tr.target.Read(t.Context(), flowehr.Record{Resource: r}); !isGone(err) {
 					t.Errorf("%s after everything was removed: got %v, want gone", r.Ref, err)
 				}
 			}

@@ -21,7 +21,7 @@ import (
 
 func (t *Target) gitHubKeepers() map[string]keeper {
 	h := newHub(t.o.GitHub, t.o.Client)
-	s := secrets{vaults{t.o.Client, accessLimit}}
+	s := secrets{vaults{c: t.o.Client, patience: accessLimit}}
 	return map[string]keeper{
 		azure.KindRepository:       keep(repositoryMinder{h}),
 		azure.KindTeam:             keep(teamMinder{h}),
@@ -219,7 +219,7 @@ func (m deploymentMinder) ensure(ctx context.Context, s azure.GitHubDeploymentSp
 	}
 	values := map[string]flowehr.Secret{}
 	for _, name := range slices.Sorted(maps.Keys(s.Secrets)) {
-		value, err := m.secrets.value(ctx, s.Secrets[name], t.in)
+		value, err := m.secrets.noting(t).value(ctx, s.Secrets[name], t.in)
 		if err != nil {
 			return made{}, fmt.Errorf("secret %s of environment %s: %w", name, s.Name, err)
 		}
@@ -261,7 +261,7 @@ func (m deploymentMinder) stale(ctx context.Context, source azure.Source, writte
 	if source.Vault == nil {
 		return false, nil
 	}
-	return vaults{m.secrets.vaults.c, 0}.youngerThan(ctx, *source.Vault, written)
+	return vaults{c: m.secrets.vaults.c}.youngerThan(ctx, *source.Vault, written)
 }
 
 func (m deploymentMinder) remove(ctx context.Context, s azure.GitHubDeploymentSpec, _ string) error {

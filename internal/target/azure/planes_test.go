@@ -32,6 +32,7 @@ type planes struct {
 	client *cloud.Client
 	group  string // id of the resource group
 	files  fstest.MapFS
+	hub    GitHubApp
 
 	mu    sync.Mutex
 	calls map[string]int
@@ -134,7 +135,7 @@ func (p *planes) vault(name string) {
 // target returns a target that knows what is wanted. It has no memory of what was recorded.
 func (p *planes) target(wanted ...flowehr.Resource) *Target {
 	return New(Options{Client: p.client, Files: p.files, Wanted: wanted, Now: p.now,
-		SQL: SQL{Dial: p.remote.Dial, TLS: p.remote.TLS()}, GitHub: GitHubApp{Owner: "trust", Token: flowehr.NewSecret("token")}})
+		SQL: SQL{Dial: p.remote.Dial, TLS: p.remote.TLS()}, GitHub: p.hub})
 }
 
 // file puts a file into the definition and returns its digest.
@@ -170,6 +171,7 @@ func (n *noted) Note(text string) {
 // suite holds the keepers of some resources to the contract of apply.Target.
 func suite(t *testing.T, stays func(flowehr.Resource) bool, make func(t *testing.T) (p *planes, resources, changed []flowehr.Resource)) {
 	targettest.Suite(t, func(t *testing.T) targettest.Subject {
+		t.Parallel() // each has a world of its own, and mostly waits
 		p, resources, changed := make(t)
 		return targettest.Subject{Target: p.target(resources...), Resources: resources, Changed: changed,
 			Replace: func(string) []string { return nil }, Secrets: secretsOfTests, Stays: stays}

@@ -80,6 +80,9 @@ func (t *Target) previewed(ctx context.Context, step flowehr.Step) (flowehr.Step
 		return step, "", err
 	}
 	changes, source, err := t.whatIf(ctx, s)
+	if heldName(err) {
+		return step, FromTemplates, nil // the deployment asks what becomes of it
+	}
 	if err != nil {
 		return step, "", fmt.Errorf("preview of %s: %w", step.Want.Ref, err)
 	}
@@ -148,6 +151,16 @@ func (t *Target) whatIf(ctx context.Context, s azure.StackSpec) ([]whatIfChange,
 		return nil, FromTemplates, nil
 	}
 	return nil, "", err
+}
+
+// heldName reports whether err says that a name is held by what was deleted softly, which Azure finds out during a preview.
+func heldName(err error) bool {
+	e, ok := errors.AsType[*cloud.Error](err)
+	if !ok {
+		return false
+	}
+	cause, is := e.Because("ConflictError", "VaultAlreadyExists")
+	return is && strings.Contains(cause.Message, "deleted state")
 }
 
 // unoffered reports whether err says that Azure does not offer what was asked for, here or yet.

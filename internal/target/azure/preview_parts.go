@@ -118,17 +118,9 @@ func pointer(path string) string {
 		var token string
 		switch {
 		case strings.HasPrefix(path, "['"):
-			end := strings.Index(path, "']")
-			if end < 0 {
-				end = len(path)
-			}
-			token, path = path[2:end], path[min(end+2, len(path)):]
+			token, path, _ = strings.Cut(path[2:], "']")
 		case strings.HasPrefix(path, "["):
-			end := strings.Index(path, "]")
-			if end < 0 {
-				end = len(path)
-			}
-			token, path = path[1:end], path[min(end+1, len(path)):]
+			token, path, _ = strings.Cut(path[1:], "]")
 		default:
 			end := strings.IndexAny(path, ".[")
 			if end < 0 {

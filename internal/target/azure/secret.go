@@ -72,6 +72,20 @@ func purgeable(level string) bool { return strings.Contains(level, "Purgeable") 
 type vaults struct {
 	c        *cloud.Client
 	patience time.Duration // how long to wait for a role to take effect
+	note     func(string)  // is told of the waiting; may be nil
+}
+
+// noting returns v with its waiting shown on a task.
+func (v vaults) noting(t task) vaults {
+	if t.in != nil {
+		v.note = t.in.Note
+	}
+	return v
+}
+
+func (s secrets) noting(t task) secrets {
+	s.vaults = s.vaults.noting(t)
+	return s
 }
 
 const vaultVersion = "?api-version=7.4"
@@ -102,6 +116,9 @@ func (v vaults) granted(ctx context.Context, vault string, try func() error) err
 	var last error
 	err := until(ctx, v.c, "wait for the role on vault "+vault+" to take effect", accessPause, v.patience, func() (bool, error) {
 		if last = try(); notYetGranted(last) {
+			if v.note != nil {
+				v.note("waiting until vault " + vault + " lets us in")
+			}
 			return false, nil
 		}
 		return last == nil, last

@@ -177,7 +177,7 @@ func (t *Target) recover(ctx context.Context, d SoftDeleted, id string) error {
 		return fmt.Errorf("%s was deleted as %s and can only be recovered there: purge it, or change the name", d.Name, d.ID)
 	}
 	version, _ := arm.Version(typeVault)
-	if err := t.ensureGroup(ctx, id, d.Location); err != nil {
+	if _, err := t.ensureGroup(ctx, id, d.Location); err != nil {
 		return err
 	}
 	_, err := t.o.Client.Long(ctx, cloud.ARM(), cloud.Request{Method: http.MethodPut, Path: cloud.At(id, version), Body: arm.Object{
@@ -191,36 +191,56 @@ func (t *Target) recover(ctx context.Context, d SoftDeleted, id string) error {
 	return nil
 }
 
-// ensureGroup makes the resource group of an id: what was deleted with its group can come back only into one.
-func (t *Target) ensureGroup(ctx context.Context, id, location string) error {
-	group := groupOf(id)
-	version, _ := arm.Version("Microsoft.Resources/resourceGroups")
-	path := cloud.At(arm.GroupID(t.o.Client.Subscription(), group), version)
+// ensureGroup makes the resource group of an id, and reports whether it had to: what was deleted with its group can come back
+// only into one.
+func (t *Target) ensureGroup(ctx context.Context, id, location string) (bool, error) {
+	path := resourceGroupKeeper{t}.path(groupOf(id))
 	if err := t.o.Client.Get(ctx, cloud.ARM(), path, nil); !cloud.NotFound(err) {
-		return err
+		return false, err
 	}
 	_, err := t.o.Client.Long(ctx, cloud.ARM(), cloud.Request{Method: http.MethodPut, Path: path, Body: arm.Object{"location": location}})
-	return err
+	return err == nil, err
 }
 
-// purge destroys d for good. A log workspace is brought back first, because only one that stands can be deleted for good.
+// purge destroys d for good.
 func (t *Target) purge(ctx context.Context, d SoftDeleted) error {
-	version, _ := arm.Version(d.Type)
-	r := cloud.Request{Method: http.MethodPost, Path: cloud.At(d.handle+"/purge", version), Repeats: true}
+	purge := t.purgeVault
 	if d.Type == typeLogs {
-		put := cloud.Request{Method: http.MethodPut, Path: cloud.At(d.ID, version), Body: arm.Object{"location": d.Location, "properties": arm.Object{}}}
-		if err := t.ensureGroup(ctx, d.ID, d.Location); err != nil {
-			return err
-		}
-		if _, err := t.o.Client.Long(ctx, cloud.ARM(), put); err != nil {
-			return fmt.Errorf("purge %s: %w", d.Name, err)
-		}
-		r = cloud.Request{Method: http.MethodDelete, Path: cloud.At(d.ID+"?force=true", version)}
+		purge = t.purgeLogs
 	}
-	if _, err := t.o.Client.Long(ctx, cloud.ARM(), r); err != nil && !cloud.NotFound(err) {
+	if err := purge(ctx, d); err != nil && !cloud.NotFound(err) {
 		return fmt.Errorf("purge %s: %w", d.Name, err)
 	}
 	return nil
+}
+
+func (t *Target) purgeVault(ctx context.Context, d SoftDeleted) error {
+	version, _ := arm.Version(typeVault)
+	_, err := t.o.Client.Long(ctx, cloud.ARM(), cloud.Request{Method: http.MethodPost, Path: cloud.At(d.handle+"/purge", version), Repeats: true})
+	return err
+}
+
+// purgeLogs brings a log workspace back first, because only one that stands can be deleted for good. A resource group that had to
+// be made for it goes again.
+func (t *Target) purgeLogs(ctx context.Context, d SoftDeleted) error {
+	madeGroup, err := t.ensureGroup(ctx, d.ID, d.Location)
+	if err != nil {
+		return err
+	}
+	version, _ := arm.Version(typeLogs)
+	_, err = t.o.Client.Long(ctx, cloud.ARM(), cloud.Request{Method: http.MethodPut, Path: cloud.At(d.ID, version), Body: arm.Object{"location": d.Location, "properties": arm.Object{}}})
+	if err == nil {
+		err = t.deleteLogs(ctx, d.ID)
+	}
+	if madeGroup {
+		err = errors.Join(err, t.deleteResource(ctx, typeGroup, arm.GroupID(t.o.Client.Subscription(), groupOf(d.ID))))
+	}
+	return err
+}
+
+// deleteLogs deletes a log workspace that stands for good.
+func (t *Target) deleteLogs(ctx context.Context, id string) error {
+	return t.deleteResource(ctx, typeLogs, id+"?force=true")
 }
 
 // groupOf returns the resource group in an id, empty when there is none.

@@ -94,6 +94,7 @@ func stackSpec(r flowehr.Resource) (azure.StackSpec, error) {
 	if err == nil && (s.Name == "" || len(s.Template) == 0) {
 		err = fmt.Errorf("description of %s has no name or no template", r.Ref)
 	}
+	s.Template = s.Named()
 	return s, err
 }
 
@@ -142,8 +143,8 @@ func (k stackKeeper) settle(ctx context.Context, s azure.StackSpec, in apply.Inp
 	return k.t.stack(ctx, s.Name)
 }
 
-// busyAttempts is how often a stack that somebody else began to change in between is waited for.
-const busyAttempts = 3
+// deployAttempts is how often a template is sent, when what kept it from being deployed has been put right in between.
+const deployAttempts = 3
 
 func (k stackKeeper) deploy(ctx context.Context, s azure.StackSpec, now standing, in apply.Inputs) (made, error) {
 	want, err := partsOf(k.t.o.Client.Subscription(), s.Template)
@@ -166,11 +167,17 @@ func (k stackKeeper) deploy(ctx context.Context, s azure.StackSpec, now standing
 		if err == nil {
 			break
 		}
-		if !busy(err) || n == busyAttempts {
+		if n == deployAttempts {
 			return made{}, k.explained(ctx, s, err)
 		}
-		in.Note("somebody else changes this stack, waiting")
-		if _, _, err := k.settle(ctx, s, in); err != nil {
+		if busy(err) {
+			in.Note("somebody else changes this stack, waiting")
+			if _, _, err := k.settle(ctx, s, in); err != nil {
+				return made{}, err
+			}
+			continue
+		}
+		if err = k.explained(ctx, s, err); !k.t.dropStale(ctx, err, want, in) {
 			return made{}, err
 		}
 	}
@@ -178,6 +185,33 @@ func (k stackKeeper) deploy(ctx context.Context, s azure.StackSpec, now standing
 		return made{}, err
 	}
 	return k.result(ctx, s)
+}
+
+const typeRoleAssignment = "Microsoft.Authorization/roleAssignments"
+
+// dropStale deletes role assignments of the template that are still for an identity that is no more: that of a resource which was
+// deleted and made again under the same name. Azure lets nobody change whom an assignment is for. It reports whether there were
+// any, so that the template can be deployed again.
+func (t *Target) dropStale(ctx context.Context, err error, want []part, in apply.Inputs) bool {
+	failed, ok := errors.AsType[*StackError](err)
+	if !ok {
+		return false
+	}
+	dropped := false
+	for _, c := range failed.Failed {
+		ours := slices.ContainsFunc(want, func(p part) bool {
+			return strings.EqualFold(p.typ, typeRoleAssignment) && strings.EqualFold(p.id, c.Target)
+		})
+		if c.Code != "RoleAssignmentUpdateNotPermitted" || !ours {
+			continue
+		}
+		in.Note("a role is still given to an identity that is no more, giving it anew")
+		if t.deleteResource(ctx, typeRoleAssignment, c.Target) != nil {
+			return false // the refusal in hand says more
+		}
+		dropped = true
+	}
+	return dropped
 }
 
 func busy(err error) bool {
@@ -277,7 +311,11 @@ func (k stackKeeper) read(ctx context.Context, r flowehr.Resource, _ string) (js
 	if !stands {
 		return nil, made{}, gone("stack %s", s.Name)
 	}
-	found := azure.StackSpec{Name: now.Name, Location: now.Location, Template: s.Template,
+	written, err := decodeSpec[azure.StackSpec](r) // with what stands for names, as in the description that this is compared with
+	if err != nil {
+		return nil, made{}, err
+	}
+	found := azure.StackSpec{Name: now.Name, Location: now.Location, Template: written.Template, Names: written.Names,
 		Deny: now.Properties.DenySettings.Mode != "" && !strings.EqualFold(now.Properties.DenySettings.Mode, "none")}
 	if sameLocation(found.Location, s.Location) {
 		found.Location = s.Location

@@ -96,7 +96,8 @@ func obstacles() []obstacle {
 }
 
 // clearWay takes away what is known to keep the stack from being deleted: locks of its own, network integration of apps, the
-// workspace when its connector is in the same stack, started triggers.
+// workspace when its connector is in the same stack, started triggers, and what would keep its name although names may not be
+// kept.
 func (t *Target) clearWay(ctx context.Context, now standing) error {
 	if err := t.stopTriggers(ctx, now, nil, quiet{}); err != nil {
 		return err
@@ -114,6 +115,18 @@ func (t *Target) clearWay(ctx context.Context, now standing) error {
 			if err := t.deleteResource(ctx, o.typ, o.delete(id)); err != nil {
 				return fmt.Errorf("clear the way for deleting %s: %w", now.Name, err)
 			}
+		}
+	}
+	if !t.o.Purge {
+		return nil
+	}
+	// Once deleted with its group a workspace would have to be brought back to be purged.
+	for _, id := range ids {
+		if !strings.EqualFold(typeOf(id), typeLogs) {
+			continue
+		}
+		if err := t.deleteLogs(ctx, id); err != nil {
+			return fmt.Errorf("clear the way for deleting %s: %w", now.Name, err)
 		}
 	}
 	return nil

@@ -3,9 +3,12 @@ package azure
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/flowehr/flowehr"
 	"github.com/flowehr/flowehr/internal/apply"
@@ -17,8 +20,7 @@ import (
 // TestStackKeepsTheContract holds stacks to what every target promises.
 func TestStackKeepsTheContract(t *testing.T) {
 	targettest.Suite(t, func(t *testing.T) targettest.Subject {
-		var s *simulated
-		s = simulate(t, azuresim.Options{Seed: 7}, func(o *Options) { o.Purge = true })
+		s := simulate(t, azuresim.Options{Seed: 7}, func(o *Options) { o.Purge = true })
 		core := s.coreStack(t, "one", false)
 		wanted := []flowehr.Resource{s.serveStack(t, "one", core.Ref), core}
 		s.o.Wanted = wanted
@@ -186,4 +188,68 @@ func TestStackReadFindsAnotherTemplate(t *testing.T) {
 	if _, err := s.Read(t.Context(), flowehr.Record{Resource: gone.Resource}); !errors.Is(err, apply.ErrGone) {
 		t.Errorf("a stack that is not there: got %v, want ErrGone", err)
 	}
+}
+
+// Whatever goes wrong, and wherever the deployer is stopped: done again often enough the same stands, made once, and it can be
+// destroyed wholly.
+func TestStackUnderRandomFaults(t *testing.T) {
+	for seed := range uint64(3) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			s := simulate(t, azuresim.Options{Seed: seed}, func(o *Options) { o.Purge = true })
+			if err := s.remote.SetFaults(t.Context(), azuresim.Faults{Rate: 0.15, Operations: 0.3}); err != nil {
+				t.Fatal(err)
+			}
+			a := &stubborn{simulated: s, chance: rand.New(rand.NewPCG(seed, 7))}
+			core := s.coreStack(t, "one", true)
+			rec := a.do(t, flowehr.Step{Action: flowehr.Create, Want: core}, &notes{})
+			serve := s.serveStack(t, "one", core.Ref)
+			rec2 := a.do(t, flowehr.Step{Action: flowehr.Create, Want: serve}, &notes{outputs: rec.Outputs})
+			s.o.Client = s.client
+			if got, err := s.Read(t.Context(), rec); err != nil || string(got.Resource.Spec) != string(core.Spec) {
+				t.Errorf("not as wanted: %v", err)
+			}
+			sum := s.sim.Summary()
+			for _, typ := range []string{"Microsoft.KeyVault/vaults", "Microsoft.DataFactory/factories", "Microsoft.OperationalInsights/workspaces"} {
+				if sum.Resources[typ] != 1 {
+					t.Errorf("%d of %s stand", sum.Resources[typ], typ)
+				}
+			}
+			a.do(t, flowehr.Step{Action: flowehr.Delete, Want: serve, Prior: &rec2}, &notes{})
+			a.do(t, flowehr.Step{Action: flowehr.Delete, Want: core, Prior: &rec}, &notes{})
+			if left, held := s.sim.Leftovers(), s.sim.Summary().Deleted; len(left)+len(held) > 0 {
+				t.Errorf("left %v, held %v", left, held)
+			}
+		})
+	}
+}
+
+// stubborn does a step again and again, being stopped at a random wait each time, until it succeeds.
+type stubborn struct {
+	*simulated
+	chance *rand.Rand
+}
+
+func (a *stubborn) do(t *testing.T, step flowehr.Step, in *notes) flowehr.Record {
+	t.Helper()
+	var last error
+	for range 60 {
+		ctx, stop := context.WithCancel(t.Context())
+		left := 1 + a.chance.IntN(12)
+		a.o.Client = cloud.New(cloud.Options{Credential: a.client.Credential(), Subscription: a.client.Subscription(), Tenant: a.client.Tenant(), Transport: a.client.Transport(),
+			Wait: func(ctx context.Context, d time.Duration) error {
+				if left--; left == 0 {
+					stop()
+					return context.Cause(ctx)
+				}
+				return a.client.Wait(ctx, d)
+			}})
+		rec, err := a.Do(ctx, step, in)
+		stop()
+		if err == nil {
+			return rec
+		}
+		last = err
+	}
+	t.Fatalf("%s %s never succeeds: %v", step.Action, step.Want.Ref, last)
+	return flowehr.Record{}
 }

@@ -17,7 +17,7 @@ import (
 )
 
 func (t *Target) storeKeepers() map[string]keeper {
-	a := storeAccess{c: t.o.Client, vaults: vaults{t.o.Client, accessLimit}, graph: graph{t.o.Client}, sql: t.o.SQL}
+	a := storeAccess{c: t.o.Client, vaults: vaults{c: t.o.Client, patience: accessLimit}, graph: graph{t.o.Client}, sql: t.o.SQL}
 	return map[string]keeper{
 		azure.KindSQLPrincipal: keep(storePrincipalMinder{a}),
 		azure.KindConnectivity: keep(connectivityMinder{a}),
@@ -129,6 +129,9 @@ func (a storeAccess) with(ctx context.Context, e storeEngine, server, database s
 			return true, nil
 		}
 		if ctx.Err() == nil && storePassing(e, last) {
+			if a.vaults.note != nil && patience > 0 {
+				a.vaults.note("waiting until " + server + " lets us in")
+			}
 			return false, nil
 		}
 		return false, last
@@ -197,7 +200,8 @@ func (m storePrincipalMinder) principal(ctx context.Context, s azure.SQLPrincipa
 	return p, nil
 }
 
-func (m storePrincipalMinder) ensure(ctx context.Context, s azure.SQLPrincipalSpec, _ task) (made, error) {
+func (m storePrincipalMinder) ensure(ctx context.Context, s azure.SQLPrincipalSpec, t task) (made, error) {
+	m.vaults = m.vaults.noting(t)
 	err := m.both(ctx, s, storeLimit, func(ctx context.Context, e storeEngine, db, logins *sql.DB, p storePrincipal) error {
 		return e.ensure(ctx, db, logins, p)
 	})
@@ -234,6 +238,7 @@ func (m connectivityMinder) ensure(ctx context.Context, s azure.ConnectivitySpec
 		return made{}, err
 	}
 	t.in.Note("writing and reading a table of the feature store")
+	m.vaults = m.vaults.noting(t)
 	err = m.with(ctx, e, s.Server, s.Database, s.Writer, storeLimit, func(ctx context.Context, db *sql.DB) error {
 		return e.probe(ctx, db, s.Table)
 	})

@@ -112,7 +112,7 @@ func TestProbeLeavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	access := storeAccess{c: p.client, vaults: vaults{p.client, accessLimit}, graph: graph{p.client}, sql: SQL{Dial: p.remote.Dial, TLS: p.remote.TLS()}}
+	access := storeAccess{c: p.client, vaults: vaults{c: p.client, patience: accessLimit}, graph: graph{p.client}, sql: SQL{Dial: p.remote.Dial, TLS: p.remote.TLS()}}
 	on := func(do func(context.Context, *sql.DB) error) {
 		t.Helper()
 		if err := access.with(t.Context(), sqlServer{}, sqlHost, sqlDatabase, probe.Writer, storeLimit, do); err != nil {

@@ -143,20 +143,7 @@ func (t *Target) remove(ctx context.Context, k keeper, step flowehr.Step) error 
 	return k.remove(ctx, r, step.Prior.ID)
 }
 
-// known fills in the outputs that are recorded; the others stay as they are written.
-func (t *Target) known(spec json.RawMessage) json.RawMessage {
-	filled, err := flowehr.ReplaceOutputs(spec, func(o flowehr.OutputRef) (any, error) {
-		if v := t.recorded(o); v != "" {
-			return v, nil
-		}
-		return o, nil
-	})
-	if err != nil {
-		return spec
-	}
-	return filled
-}
-
+// recorded returns the value of an output as the record has it, empty when it has none.
 func (t *Target) recorded(o flowehr.OutputRef) string {
 	if t.o.Outputs == nil {
 		return ""

@@ -19,7 +19,7 @@ func (t *Target) vaultKeepers() map[string]keeper {
 
 func (t *Target) secretMinder(patience time.Duration) secretMinder {
 	c := t.o.Client
-	v := vaults{c, patience}
+	v := vaults{c: c, patience: patience}
 	return secretMinder{vaults: v, secrets: secrets{v}, graph: graph{c}, registry: registry{c}, now: t.o.Now}
 }
 
@@ -54,6 +54,7 @@ func secretMade(ref azure.VaultRef) made {
 }
 
 func (m secretMinder) ensure(ctx context.Context, s azure.VaultSecretSpec, t task) (made, error) {
+	m.vaults, m.secrets = m.vaults.noting(t), m.secrets.noting(t)
 	ref := secretRef(s)
 	have, found, err := m.vaults.revive(ctx, ref)
 	if err != nil {

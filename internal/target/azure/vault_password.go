@@ -81,7 +81,7 @@ func (m secretMinder) addPassword(ctx context.Context, ref azure.VaultRef, p azu
 		return err
 	}
 	if c.Text == "" {
-		return errors.New("Microsoft Graph made a password and did not show it")
+		return errors.New("a password was made by Microsoft Graph and not shown")
 	}
 	mark := map[string]string{tagApplication: text(p.Application), tagKey: c.KeyID}
 	if former != "" {

@@ -56,11 +56,16 @@ func (t *Target) Retire(ctx context.Context, s azure.VaultSecretSpec) error {
 	return m.dropPasswords(ctx, text(s.Source.Password.Application), ref, keep)
 }
 
-// Known returns the description of r with recorded outputs filled in, as [Target.Rotate] and [Target.Retire] want it.
+// Known returns the description of r, a vault secret or a registry token, with recorded outputs filled in, as [Target.Rotate]
+// and [Target.Retire] want it.
 func (t *Target) Known(ctx context.Context, r flowehr.Resource) (azure.VaultSecretSpec, error) {
 	r.Spec = t.filled(ctx, r.Spec)
 	if unknown, err := refersToUnknown(r); err != nil || unknown {
 		return azure.VaultSecretSpec{}, cmpErr(err, fmt.Errorf("%s was not deployed yet", r.Ref))
+	}
+	if r.Ref.Kind == azure.KindRegistryToken {
+		s, err := decodeSpec[azure.RegistryTokenSpec](r)
+		return tokenMinder{}.secret(s), err
 	}
 	return decodeSpec[azure.VaultSecretSpec](r)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/flowehr/flowehr"
 	"github.com/flowehr/flowehr/internal/azure"
+	"github.com/flowehr/flowehr/internal/azure/cloud"
 	"github.com/flowehr/flowehr/internal/azuresim"
 )
 
@@ -78,7 +79,7 @@ func applicationPasswords(t *testing.T, p *planes, application string) []string 
 
 func inVault(t *testing.T, p *planes, name string) vaultSecret {
 	t.Helper()
-	s, found, err := vaults{p.client, 0}.get(t.Context(), azure.VaultRef{Vault: vaultName, Name: name})
+	s, found, err := vaults{c: p.client}.get(t.Context(), azure.VaultRef{Vault: vaultName, Name: name})
 	if err != nil || !found {
 		t.Fatalf("secret %s: found %v, %v", name, found, err)
 	}
@@ -297,7 +298,7 @@ func TestVaultShowsNoSecret(t *testing.T) {
 		shown.WriteString(strings.Join(in.notes, "\n"))
 		values := []string{canary}
 		for _, name := range []string{"writer-secret", "random", "acr-password"} {
-			if s, found, _ := (vaults{p.client, 0}).get(t.Context(), azure.VaultRef{Vault: vaultName, Name: name}); found {
+			if s, found, _ := (vaults{c: p.client}).get(t.Context(), azure.VaultRef{Vault: vaultName, Name: name}); found {
 				values = append(values, s.Value)
 			}
 		}
@@ -305,6 +306,32 @@ func TestVaultShowsNoSecret(t *testing.T) {
 			if strings.Contains(shown.String(), v) {
 				t.Errorf("with fault %q a secret is shown", fault.Fault)
 			}
+		}
+	}
+}
+
+// What was removed holds no name: it is neither deleted softly in the vault nor among the deleted objects of the directory.
+func TestRemovedNamesAreFree(t *testing.T) {
+	p := newPlanes(t, azuresim.Options{Seed: 20})
+	p.vault(vaultName)
+	application := resource(t, azure.KindApplication, refApp.Name, writerApplication())
+	secret := resource(t, azure.KindVaultSecret, "s", azure.VaultSecretSpec{Vault: vaultName, Name: "s", Source: azure.Source{Text: "v"}})
+	target := p.target(application, secret)
+	var made []flowehr.Record
+	for _, r := range []flowehr.Resource{application, secret} {
+		made = append(made, makeDo(t, target, r))
+	}
+	for _, rec := range made {
+		if _, err := target.Do(t.Context(), flowehr.Step{Action: flowehr.Delete, Want: rec.Resource, Prior: &rec}, &noted{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s, err := (vaults{c: p.client}).deleted(t.Context(), azure.VaultRef{Vault: vaultName, Name: "s"}); s != nil || err != nil {
+		t.Errorf("the secret is still among the deleted ones, or %v", err)
+	}
+	for _, id := range []string{made[0].ID, made[0].Outputs[azure.OutPrincipalID]} {
+		if err := (graph{p.client}).call(t.Context(), http.MethodGet, "/directory/deletedItems/"+id, nil, nil); !cloud.NotFound(err) {
+			t.Errorf("%s is still among the deleted objects, or %v", id, err)
 		}
 	}
 }

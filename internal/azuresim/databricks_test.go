@@ -1,0 +1,211 @@
+package azuresim_test
+
+import (
+	"encoding/base64"
+	"testing"
+	"time"
+
+	"github.com/flowehr/flowehr/internal/azure/cloud"
+	"github.com/flowehr/flowehr/internal/azuresim"
+)
+
+// workspace makes a workspace that does not answer yet.
+func (a *azure) workspace() plane {
+	a.t.Helper()
+	a.must("PUT", a.group("g"), object{"location": "uksouth"})
+	a.resource("Microsoft.Databricks/workspaces/dbks", object{"location": "uksouth", "sku": object{"name": "premium"},
+		"properties": object{"managedResourceGroupId": "/subscriptions/" + a.sub + "/resourceGroups/rg-managed"}})
+	_, ws, _ := a.do("GET", a.id("g", "Microsoft.Databricks/workspaces/dbks")+"?api-version=2025-01-01", nil)
+	return plane{a.t, a.deployer(), cloud.Databricks("https://" + at(ws, "properties", "workspaceUrl").(string))}
+}
+
+func (a *azure) warmWorkspace() plane {
+	a.t.Helper()
+	p := a.workspace()
+	p.wait(3 * time.Minute)
+	return p
+}
+
+func TestDatabricksIsNotReadyAtOnce(t *testing.T) {
+	a := start(t, azuresim.Options{Seed: 41})
+	p := a.workspace()
+	begin := a.now()
+	statuses := map[int]bool{}
+	for a.now().Sub(begin) < 10*time.Minute {
+		err := p.call("GET", "/api/2.0/clusters/spark-versions", nil, nil)
+		if err == nil {
+			break
+		}
+		statuses[cloud.Status(err)] = true
+		p.wait(5 * time.Second)
+	}
+	if took := a.now().Sub(begin); took < 30*time.Second || took > 4*time.Minute {
+		t.Errorf("it answered after %v of virtual time", took)
+	}
+	if len(statuses) < 2 {
+		t.Errorf("on the way it answered only %v", statuses)
+	}
+}
+
+func clusterBody(more object) object {
+	body := object{"cluster_name": "c", "spark_version": "13.3.x-scala2.12", "node_type_id": "Standard_DS3_v2", "num_workers": 1, "autotermination_minutes": 30}
+	for k, v := range more {
+		body[k] = v
+	}
+	return body
+}
+
+func TestDatabricksClusterPassesItsStates(t *testing.T) {
+	a := start(t, azuresim.Options{Seed: 42})
+	p := a.warmWorkspace()
+	p.refused(400, "INVALID_PARAMETER_VALUE", "POST", "/api/2.1/clusters/create", clusterBody(object{"spark_version": "1.0"}))
+	p.refused(400, "MALFORMED_REQUEST", "POST", "/api/2.1/clusters/create", clusterBody(object{"workers": 1}))
+	id := p.ok("POST", "/api/2.1/clusters/create", clusterBody(nil))["cluster_id"].(string)
+	me := object{"cluster_id": id}
+	state := func(want string) {
+		t.Helper()
+		if got := p.ok("GET", "/api/2.1/clusters/get?cluster_id="+id, nil); got["state"] != want {
+			t.Fatalf("state %v, want %s", got["state"], want)
+		}
+	}
+	state("PENDING")
+	p.refused(400, "INVALID_STATE", "POST", "/api/2.1/clusters/edit", clusterBody(me))
+	p.wait(5 * time.Minute)
+	state("RUNNING")
+	p.ok("POST", "/api/2.0/libraries/install", object{"cluster_id": id, "libraries": []object{{"pypi": object{"package": "delta"}}, {"jar": "dbfs:/none.jar"}}})
+	status := func() map[string]string {
+		out := map[string]string{}
+		for _, v := range p.ok("GET", "/api/2.0/libraries/cluster-status?cluster_id="+id, nil)["library_statuses"].([]any) {
+			for kind := range v.(object)["library"].(object) {
+				out[kind] = v.(object)["status"].(string)
+			}
+		}
+		return out
+	}
+	if got := status(); got["pypi"] != "INSTALLING" {
+		t.Errorf("at once: %v", got)
+	}
+	p.wait(time.Minute)
+	if got := status(); got["pypi"] != "INSTALLED" || got["jar"] != "FAILED" {
+		t.Errorf("later: %v", got)
+	}
+	p.ok("POST", "/api/2.0/libraries/uninstall", object{"cluster_id": id, "libraries": []object{{"pypi": object{"package": "delta"}}}})
+	p.ok("POST", "/api/2.1/clusters/restart", me)
+	state("RESTARTING")
+	p.wait(5 * time.Minute)
+	if got := status(); got["pypi"] != "" {
+		t.Errorf("after a restart: %v", got)
+	}
+	p.wait(time.Hour)
+	state("TERMINATED")
+	p.ok("POST", "/api/2.1/clusters/pin", me)
+	p.refused(400, "INVALID_STATE", "POST", "/api/2.1/clusters/permanent-delete", me)
+	p.ok("POST", "/api/2.1/clusters/unpin", me)
+	p.ok("POST", "/api/2.1/clusters/permanent-delete", me)
+	p.refused(400, "RESOURCE_DOES_NOT_EXIST", "GET", "/api/2.1/clusters/get?cluster_id="+id, nil)
+}
+
+func TestDatabricksClusterEndsForAReason(t *testing.T) {
+	a := start(t, azuresim.Options{Seed: 43})
+	p := a.warmWorkspace()
+	reason := func(body object) object {
+		t.Helper()
+		id := p.ok("POST", "/api/2.1/clusters/create", body)["cluster_id"].(string)
+		p.wait(10 * time.Minute)
+		got := p.ok("GET", "/api/2.1/clusters/get?cluster_id="+id, nil)
+		if got["state"] != "TERMINATED" {
+			t.Fatalf("state %v", got["state"])
+		}
+		return got["termination_reason"].(object)
+	}
+	if got := reason(clusterBody(object{"spark_conf": object{"spark.secret.x": "{{secrets/none/x}}"}})); got["code"] != "INVALID_ARGUMENT" {
+		t.Errorf("missing secret: %v", got)
+	}
+	if got := reason(clusterBody(object{"init_scripts": []object{{"dbfs": object{"destination": "dbfs:/none.sh"}}}})); got["code"] != "INIT_SCRIPT_FAILURE" {
+		t.Errorf("missing script: %v", got)
+	}
+	a.faults(azuresim.Faults{Rules: []azuresim.FaultRule{{Method: "POST", Path: "clusters/create", Fault: azuresim.FaultOperation, Code: "CLOUD_PROVIDER_LAUNCH_FAILURE", Message: "no machine"}}})
+	if got := reason(clusterBody(nil)); got["code"] != "CLOUD_PROVIDER_LAUNCH_FAILURE" || got["type"] != "CLOUD_FAILURE" {
+		t.Errorf("on demand: %v", got)
+	}
+}
+
+func TestDatabricksSecretsAndFiles(t *testing.T) {
+	a := start(t, azuresim.Options{Seed: 44})
+	clientID, _, _, secret := a.application("reader")
+	p := a.warmWorkspace()
+	as := plane{t, a.client(clientID, secret), p.service}
+	as.refused(403, "PERMISSION_DENIED", "GET", "/api/2.0/secrets/scopes/list", nil)
+	p.ok("POST", "/api/2.0/preview/scim/v2/ServicePrincipals", object{"applicationId": clientID, "displayName": "reader"})
+	as.ok("GET", "/api/2.0/secrets/scopes/list", nil)
+	as.refused(403, "PERMISSION_DENIED", "POST", "/api/2.0/secrets/scopes/create", object{"scope": "s"})
+
+	p.ok("POST", "/api/2.0/secrets/scopes/create", object{"scope": "s"})
+	p.refused(400, "RESOURCE_ALREADY_EXISTS", "POST", "/api/2.0/secrets/scopes/create", object{"scope": "s"})
+	p.ok("POST", "/api/2.0/secrets/put", object{"scope": "s", "key": "k", "string_value": "v"})
+	p.ok("POST", "/api/2.0/secrets/acls/put", object{"scope": "s", "principal": clientID, "permission": "READ"})
+	p.refused(404, "RESOURCE_DOES_NOT_EXIST", "POST", "/api/2.0/secrets/acls/put", object{"scope": "s", "principal": "nobody", "permission": "READ"})
+	if list := p.ok("GET", "/api/2.0/secrets/list?scope=s", nil)["secrets"].([]any); len(list) != 1 || list[0].(object)["value"] != nil {
+		t.Errorf("list of secrets: %v", list)
+	}
+
+	handle := p.ok("POST", "/api/2.0/dbfs/create", object{"path": "/pipelines/a/main.py", "overwrite": true})["handle"]
+	for _, part := range []string{"print(", "1)"} {
+		p.ok("POST", "/api/2.0/dbfs/add-block", object{"handle": handle, "data": base64.StdEncoding.EncodeToString([]byte(part))})
+	}
+	p.refused(404, "RESOURCE_DOES_NOT_EXIST", "GET", "/api/2.0/dbfs/get-status?path=/pipelines/a/main.py", nil)
+	p.ok("POST", "/api/2.0/dbfs/close", object{"handle": handle})
+	read := p.ok("GET", "/api/2.0/dbfs/read?path=/pipelines/a/main.py&offset=1&length=100", nil)
+	if data, err := base64.StdEncoding.DecodeString(read["data"].(string)); err != nil || string(data) != "rint(1)" {
+		t.Errorf("read %q, %v", data, err)
+	}
+	p.refused(400, "IO_ERROR", "POST", "/api/2.0/dbfs/delete", object{"path": "/pipelines"})
+	p.ok("POST", "/api/2.0/dbfs/delete", object{"path": "/pipelines", "recursive": true})
+	p.refused(404, "RESOURCE_DOES_NOT_EXIST", "GET", "/api/2.0/dbfs/list?path=/pipelines", nil)
+}
+
+func TestUnityCatalog(t *testing.T) {
+	a := start(t, azuresim.Options{Seed: 45})
+	p := a.warmWorkspace()
+	a.storage()
+	a.resource("Microsoft.Databricks/accessConnectors/connector", object{"location": "uksouth", "identity": object{"type": "SystemAssigned"}, "properties": object{}})
+	a.resource("Microsoft.Storage/storageAccounts/strgtest/blobServices/default", object{"properties": object{}})
+	a.resource("Microsoft.Storage/storageAccounts/strgtest/blobServices/default/containers/bronze", object{"properties": object{}})
+	connector := a.id("g", "Microsoft.Databricks/accessConnectors/connector")
+	const uc = "/api/2.1/unity-catalog/"
+	p.refused(404, "METASTORE_DOES_NOT_EXIST", "GET", uc+"catalogs", nil)
+
+	account := plane{t, p.c, cloud.DatabricksAccount()}
+	const root = "/api/2.0/accounts/99999999-0000-4000-8000-000000000000"
+	made := account.ok("POST", root+"/metastores", object{"metastore_info": object{"name": "m", "region": "uksouth", "storage_root": "abfss://x@y.dfs.core.windows.net/"}})
+	id := at(made, "metastore_info", "metastore_id").(string)
+	account.refused(400, "QUOTA_EXCEEDED", "POST", root+"/metastores", object{"metastore_info": object{"name": "n", "region": "uksouth"}})
+	_, ws, _ := a.do("GET", a.id("g", "Microsoft.Databricks/workspaces/dbks")+"?api-version=2025-01-01", nil)
+	number := at(ws, "properties", "workspaceId").(string)
+	account.ok("PUT", root+"/workspaces/"+number+"/metastores/"+id, object{"metastore_assignment": object{"metastore_id": id}})
+	if got := account.ok("GET", root+"/workspaces/"+number+"/metastore", nil); at(got, "metastore_assignment", "metastore_id") != id {
+		t.Errorf("assignment: %v", got)
+	}
+
+	p.ok("POST", uc+"storage-credentials", object{"name": "cred", "azure_managed_identity": object{"access_connector_id": connector}})
+	location := object{"name": "bronze", "url": "abfss://bronze@strgtest.dfs.core.windows.net/", "credential_name": "cred"}
+	p.refused(403, "PERMISSION_DENIED", "POST", uc+"external-locations", location)
+	_, c, _ := a.do("GET", connector+"?api-version=2025-01-01", nil)
+	a.role(a.id("g", "Microsoft.Storage/storageAccounts/strgtest"), roleBlobContributor, at(c, "identity", "principalId").(string))
+	p.ok("POST", uc+"external-locations", location)
+	p.refused(400, "EXTERNAL_LOCATION_ALREADY_EXISTS", "POST", uc+"external-locations", location)
+	p.ok("POST", uc+"catalogs", object{"name": "cat", "storage_root": "abfss://bronze@strgtest.dfs.core.windows.net/cat"})
+	p.ok("POST", uc+"schemas", object{"name": "sch", "catalog_name": "cat"})
+	grant := func(add, remove []string) object {
+		return object{"changes": []object{{"principal": "account users", "add": add, "remove": remove}}}
+	}
+	p.ok("PATCH", uc+"permissions/schema/cat.sch", grant([]string{"USE_SCHEMA", "SELECT"}, nil))
+	got := p.ok("PATCH", uc+"permissions/schema/cat.sch", grant(nil, []string{"SELECT"}))
+	if p := got["privilege_assignments"].([]any); len(p) != 1 || len(p[0].(object)["privileges"].([]any)) != 1 {
+		t.Errorf("privileges: %v", got)
+	}
+	p.refused(400, "INVALID_PARAMETER_VALUE", "PATCH", uc+"permissions/schema/cat.sch", grant([]string{"USE_CATALOG"}, nil))
+	p.refused(400, "INVALID_STATE", "DELETE", uc+"catalogs/cat", nil)
+	p.ok("DELETE", uc+"catalogs/cat?force=true", nil)
+	p.refused(404, "SCHEMA_DOES_NOT_EXIST", "GET", uc+"schemas/cat.sch", nil)
+}

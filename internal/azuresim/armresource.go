@@ -16,9 +16,10 @@ type resource struct {
 	ID      string    `json:"id"`
 	Type    string    `json:"type"`
 	Name    string    `json:"name"`
-	Want    object    `json:"want"` // as it was put last, and patched since
-	Body    object    `json:"body"` // as it is read: Want and what the service adds
-	Made    time.Time `json:"made"`
+	Want    object    `json:"want"`           // as it was put last, and patched since
+	Body    object    `json:"body"`           // as it is read: Want and what the service adds
+	Made    time.Time `json:"made"`           // when it was begun: what the service makes up stays as long as this
+	Stood   time.Time `json:"stood,omitzero"` // when it was ready for the first time
 	Changed time.Time `json:"changed"`
 	By      string    `json:"by"`              // object id of who made it
 	Busy    bool      `json:"busy,omitempty"`  // being made, changed or deleted
@@ -76,6 +77,7 @@ type pendingWrite struct {
 	Operation string        `json:"operation,omitempty"`
 	Failure   *serviceError `json:"failure,omitempty"` // how it will end
 	Done      bool          `json:"done"`
+	New       bool          `json:"new"`
 }
 
 // atOnce is the longest time for which a PUT is answered when it is done rather than when it has begun.
@@ -157,7 +159,7 @@ func (m *manager) put(c *call, t target) answer {
 	if refused != nil {
 		return asAnswer(refused)
 	}
-	p := &pendingWrite{Want: want}
+	p := &pendingWrite{Want: want, New: !existed}
 	if rule := m.w.doom; rule != nil {
 		d, p.Failure = rule.After, refusal(rule.Code, "%s", rule.Message)
 	}
@@ -184,7 +186,7 @@ func (m *manager) putAnswer(c *call, k string) answer {
 		return asAnswer(p.Failure)
 	case r == nil:
 		return fail(http.StatusConflict, "ResourceDeleted", "The resource %s was deleted meanwhile.", c.Path)
-	case r.Made.Equal(r.Changed):
+	case p != nil && p.New:
 		return reply(http.StatusCreated, r.Body)
 	}
 	return ok(r.Body)
@@ -248,13 +250,12 @@ func (m *manager) endWrite(want wanted, failure *serviceError) {
 		m.setState(r, "Failed")
 		return
 	}
-	first := r.Want == nil
 	r.Want = clone(want.Body)
 	m.keepInline(r)
 	r.Body = m.read(r, r.Want)
 	r.Changed = m.w.now()
-	if first {
-		r.Made = r.Changed
+	if r.Stood.IsZero() {
+		r.Stood = r.Changed
 	}
 	m.setState(r, "Succeeded")
 	m.written(r)

@@ -115,7 +115,7 @@ func (d *databricks) workspace(r *resource) *workspace {
 func (d *databricks) early(r *resource) *answer {
 	var a answer
 	took := warmUp()
-	switch since := d.w.now().Sub(r.Made); {
+	switch since := d.w.now().Sub(r.Stood); {
 	case r.Busy && r.Want == nil:
 		a = drop()
 	case since >= took:

@@ -31,7 +31,7 @@ const roleLag = 25 * time.Second
 func (m *manager) dataRole(principal, scope string, guids ...string) bool {
 	who := append(m.w.Directory.groups(principal), principal)
 	for _, r := range m.w.Manager.Resources {
-		if !strings.EqualFold(r.Type, typeAssignment) || r.Want == nil || r.Made.Add(roleLag).After(m.w.now()) ||
+		if !strings.EqualFold(r.Type, typeAssignment) || r.Want == nil || r.Stood.Add(roleLag).After(m.w.now()) ||
 			!slices.Contains(who, textAt(r.Want, "properties", "principalId")) {
 			continue
 		}

@@ -177,6 +177,24 @@ func TestRoleAssignments(t *testing.T) {
 	}
 }
 
+// TestIdentitiesStay: a resource that is put again keeps its principal, one that was deleted in between does not.
+func TestIdentitiesStay(t *testing.T) {
+	a := started(t, azuresim.Options{})
+	principal := func() any {
+		id := a.make("Microsoft.DataFactory/factories/adf-x", factory())
+		_, body, _ := a.do(http.MethodGet, id+armAPI, nil)
+		return at(body, "identity", "principalId")
+	}
+	first, again := principal(), principal()
+	if first == nil || first != again {
+		t.Errorf("the principal was %v and is %v", first, again)
+	}
+	a.must(http.MethodDelete, a.id("rg-x", "Microsoft.DataFactory/factories/adf-x")+armAPI, nil)
+	if another := principal(); another == first {
+		t.Errorf("a new factory has the principal of the old one: %v", another)
+	}
+}
+
 func TestReferencesAreChecked(t *testing.T) {
 	a := started(t, azuresim.Options{})
 	missing := a.id("rg-x", "Microsoft.Web/serverfarms/none")

@@ -34,7 +34,7 @@ type Options struct {
 	Start time.Time     // virtual time at the beginning of a new world; zero means now
 	Quiet time.Duration // how long, really, nothing must come before virtual time jumps a little; 0 means 3 ms
 
-	Tenant       string // 0 values are made from the seed
+	Tenant       string // empty ones are made from the seed
 	Subscription string
 	Identities   []Identity // who may sign in to a new world; none means [Deployer] alone
 

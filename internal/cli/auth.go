@@ -182,6 +182,9 @@ func (a *app) openHub(x *account, repository string) (*hub.Hub, error) {
 }
 
 func (a *app) runAuth(ctx context.Context, f identityFlags) error {
+	if f.days > 0 && !f.store {
+		return hint(usageError{errors.New("a client secret is shown to nobody, so it has to go somewhere")}, "Store it in the repository with: --github OWNER/NAME")
+	}
 	return a.withIdentity(ctx, f, func(x *account, identity *automation.Identity, h *hub.Hub) error {
 		p, err := identity.Plan(ctx)
 		if err != nil {

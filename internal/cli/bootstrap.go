@@ -108,6 +108,12 @@ func (a *app) bootstrap(ctx context.Context, s *azureSite, environments []string
 	if ip, err := a.publicAddress(s.account)(ctx); err == nil {
 		o.AllowedIP = []string{ip}
 	}
+	if o.Principal, err = automation.PrincipalOf(ctx, s.client, s.d.env.ID); err != nil {
+		return err
+	}
+	if o.Principal == "" {
+		a.next("CI has no identity yet, so it gets no right on this. Make one with flowehr auth, and run this again.")
+	}
 	if f.runners > 0 {
 		o.Runners = automation.Runners{Repository: f.repository, Count: f.runners, Size: f.size, NoGateway: f.noGateway}
 	}

@@ -89,16 +89,27 @@ func (c *Client) makeBranch(ctx context.Context, want Branch) error {
 	if err != nil {
 		return err
 	}
-	from, _, err := c.api.Git.GetRef(ctx, want.Owner, want.Repository, "heads/"+r.Branch)
-	if err != nil {
-		return failed(err, "branch %s of %s/%s", r.Branch, want.Owner, want.Repository)
+	for n := 1; ; n++ {
+		from, _, err := c.api.Git.GetRef(ctx, want.Owner, want.Repository, "heads/"+r.Branch)
+		if err != nil {
+			return failed(err, "branch %s of %s/%s", r.Branch, want.Owner, want.Repository)
+		}
+		_, _, err = c.api.Git.CreateRef(ctx, want.Owner, want.Repository, github.CreateRef{Ref: "refs/heads/" + want.Name, SHA: from.GetObject().GetSHA()})
+		if status(err) != http.StatusUnprocessableEntity {
+			return failed(err, "make branch %s of %s/%s", want.Name, want.Owner, want.Repository)
+		}
+		// It was made by an earlier request whose answer was lost, or somebody has committed since we looked.
+		if _, _, gerr := c.api.Git.GetRef(ctx, want.Owner, want.Repository, "heads/"+want.Name); gerr == nil {
+			return nil
+		}
+		if n == branchAttempts {
+			return failed(err, "make branch %s of %s/%s", want.Name, want.Owner, want.Repository)
+		}
 	}
-	_, _, err = c.api.Git.CreateRef(ctx, want.Owner, want.Repository, github.CreateRef{Ref: "refs/heads/" + want.Name, SHA: from.GetObject().GetSHA()})
-	if status(err) == http.StatusUnprocessableEntity {
-		return nil // it stands: made by an earlier request whose answer was lost
-	}
-	return failed(err, "make branch %s of %s/%s", want.Name, want.Owner, want.Repository)
 }
+
+// branchAttempts is how often a branch is begun from a default branch that moves on.
+const branchAttempts = 5
 
 // ReleaseBranch takes the protection off a branch and, unless it is the default one, deletes it. What does not exist is no
 // error.

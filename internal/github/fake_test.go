@@ -30,6 +30,7 @@ type hub struct {
 	trouble  func(r *http.Request) *trouble // asked before every call
 	waits    []time.Duration                // of the client
 	pending  int                            // looks until a generated repository has content
+	moved    int                            // how often a branch cannot be made because another has moved on
 	comments map[int]string
 }
 
@@ -283,7 +284,13 @@ func (h *hub) createRef(w http.ResponseWriter, r *http.Request) {
 	if x == nil {
 		return
 	}
-	name := strings.TrimPrefix(body(r)["ref"].(string), "refs/heads/")
+	b := body(r)
+	name := strings.TrimPrefix(b["ref"].(string), "refs/heads/")
+	if h.moved > 0 {
+		h.moved--
+		answer(w, http.StatusUnprocessableEntity, message("Object does not exist"))
+		return
+	}
 	if _, ok := x.branches[name]; ok {
 		answer(w, http.StatusUnprocessableEntity, message("Reference already exists"))
 		return

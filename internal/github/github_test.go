@@ -162,6 +162,7 @@ func TestBranchIsProtectedExactly(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Branch{Owner: "trust", Repository: "bed-board", Name: "dev", Approvals: 2, CodeOwners: true, DismissStale: true, Strict: true, Checks: []string{"Tests", "Code Scanning"}}
+	h.moved = 2
 	if err := c.EnsureBranch(t.Context(), want); err != nil {
 		t.Fatal(err)
 	}

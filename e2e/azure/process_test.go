@@ -112,6 +112,25 @@ func (s *subscription) takenForGranted(t testing.TB, x *site) {
 	if m := env.Spark.Metastore; m != nil && m.ResourceGroup != "" {
 		stand(m.ResourceGroup, "", nil)
 	}
+	if c := env.Spark.UnityCatalog; c != nil {
+		s.groups(t, x, c.CatalogAdminGroup, c.ExternalStorageAdminGroup)
+	}
+}
+
+// groups makes groups of people.
+func (s *subscription) groups(t testing.TB, x *site, names ...string) {
+	t.Helper()
+	p := s.begin(t, x, &ear{}, life{})
+	defer p.end()
+	if err := p.signIn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		body := map[string]any{"displayName": name, "mailNickname": name, "mailEnabled": false, "securityEnabled": true}
+		if _, err := p.client.Do(t.Context(), cloud.Graph(), cloud.Request{Method: http.MethodPost, Path: "/groups", Body: body}); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // errKilled is what a process that was killed would not even see.
@@ -257,6 +276,11 @@ func (p *process) signIn(ctx context.Context) error {
 		return err
 	}
 	p.client = cloud.New(cloud.Options{Credential: cred, Subscription: p.world.sim.Subscription(), Tenant: who.Tenant, Transport: p.network, Wait: p.network.wait})
+	return nil
+}
+
+// keep finds the record, and makes the place that it is in.
+func (p *process) keep(ctx context.Context) error {
 	account, group := statestore.AccountName(p.env.ID, p.client.Subscription()), statestore.GroupName(p.env.ID)
 	p.store = statestore.New(statestore.Options{Client: p.client, Account: account, Container: statestore.DefaultContainer, Prefix: p.env.Suffix,
 		Environment: plan.EnvironmentName(p.env), Target: flowehr.TargetAzure, Host: "test", PID: 1, Now: p.now, Idle: p.idle})
@@ -283,6 +307,9 @@ func (p *process) open(ctx context.Context, purge bool) error {
 	if err := p.signIn(ctx); err != nil {
 		return err
 	}
+	if err := p.keep(ctx); err != nil {
+		return err
+	}
 	var err error
 	if p.state, err = p.store.Load(ctx); err != nil {
 		return err
@@ -301,7 +328,10 @@ func (p *process) open(ctx context.Context, purge bool) error {
 	p.warned = append(p.warned, more...)
 	p.target = azuretarget.New(azuretarget.Options{
 		Client: p.client, Facts: p.facts, Files: p.files, Now: p.now, Wanted: p.want, Purge: purge,
-		Outputs: func(ref flowehr.Ref) (map[string]string, bool) { rec, ok := p.state.Records[ref]; return rec.Outputs, ok },
+		Outputs: func(ref flowehr.Ref) (map[string]string, bool) {
+			rec, ok := p.state.Records[ref]
+			return rec.Outputs, ok
+		},
 		Recover: func(context.Context, azuretarget.SoftDeleted) (azuretarget.Choice, error) { return p.choice, nil },
 		GitHub:  azuretarget.GitHubApp{Token: flowehr.NewSecret("ghp_simulated"), Owner: ownerOf(p.env)},
 		SQL:     azuretarget.SQL{Dial: p.network.dial, TLS: p.network.remote.TLS()},
@@ -321,8 +351,10 @@ func ownerOf(env *flowehr.Environment) string {
 
 func (p *process) options() apply.Options {
 	return apply.Options{Owner: "test", Parallel: 32, Attempts: 12, KeepGoing: true, Retry: cloud.Passing, Grace: -1, Now: p.now, Wait: p.network.wait,
-		Secrets: func(_ context.Context, name string) (flowehr.Secret, error) { return flowehr.NewSecret(p.secret(name)), nil },
-		Sink:    func(e flowehr.Event) { p.heard.hear("%+v", e) }}
+		Secrets: func(_ context.Context, name string) (flowehr.Secret, error) {
+			return flowehr.NewSecret(p.secret(name)), nil
+		},
+		Sink: func(e flowehr.Event) { p.heard.hear("%+v", e) }}
 }
 
 // plan compares what is wanted with the world.

@@ -31,6 +31,7 @@ const (
 	KindCluster          = "databricks-cluster"
 	KindMetastore        = "uc-metastore"
 	KindMetastoreUse     = "uc-assignment" // of the metastore to the workspace
+	KindAccountGroup     = "uc-group" // of the Databricks account
 	KindCredential       = "uc-credential"
 	KindExternalLocation = "uc-location"
 	KindCatalog          = "uc-catalog"
@@ -64,6 +65,7 @@ const (
 	OutWorkspaceID = "workspaceId" // its number
 	OutClusterID   = "clusterId"
 	OutMetastoreID = "metastoreId"
+	OutGroupID     = "groupId" // of a group of the Databricks account
 	OutUsername    = "username" // of a registry token
 	OutAddress     = "address"  // of a repository
 )

@@ -132,7 +132,7 @@ type ScopeSecretSpec struct {
 // FileSpec describes a [KindFile]: a file of the definition, uploaded, or one that was generated from it.
 type FileSpec struct {
 	Workspace Value  `json:"workspace"`
-	Path      string `json:"path"`              // dbfs:/…
+	Path      string `json:"path"`              // dbfs:/…, or /… for a file of the workspace
 	From      string `json:"from,omitempty"`    // relative to the definition
 	Content   string `json:"content,omitempty"` // of a generated file, which has no From
 	Digest    string `json:"digest"`            // SHA-256 in hex
@@ -152,7 +152,7 @@ type ClusterSpec struct {
 	Autoscale       *flowehr.Autoscale `json:"autoscale,omitempty"`
 	Conf            map[string]string  `json:"conf,omitempty"` // {{secrets/scope/key}} stands for secrets
 	Env             map[string]Value   `json:"env,omitempty"`
-	InitScripts     []string           `json:"initScripts,omitempty"` // dbfs:/…
+	InitScripts     []string           `json:"initScripts,omitempty"` // /… in the workspace, /Volumes/…, abfss://…
 	Libraries       flowehr.Libraries  `json:"libraries"`
 	LogPath         string             `json:"logPath"`
 	Tags            map[string]string  `json:"tags,omitempty"`
@@ -173,6 +173,14 @@ type MetastoreUseSpec struct {
 	Account   string `json:"account"`
 	Workspace Value  `json:"workspace"` // its number
 	Metastore Value  `json:"metastore"`
+}
+
+// AccountGroupSpec describes a [KindAccountGroup]: a group of the Databricks account, found by its name, whose members are
+// managed there. Output: groupId.
+type AccountGroupSpec struct {
+	Account string `json:"account"`
+	Name    string `json:"name"`
+	Make    bool   `json:"make,omitempty"` // otherwise it must stand
 }
 
 // CredentialSpec describes a [KindCredential].

@@ -129,7 +129,7 @@ func (a *app) groups() []commandGroup {
 			a.newInitCommand(), a.newUpCommand(), a.newDownCommand(), a.newStatusCommand(), a.newOutputsCommand(), a.newPortalCommand(),
 		}},
 		{"change", "Change it:", []*cobra.Command{
-			a.newPlanCommand(), a.newDeployCommand(), a.newDestroyCommand(), a.newStateCommand(), a.newConfigCommand(), a.newSecretsCommand(),
+			a.newPlanCommand(), a.newDeployCommand(), a.newDestroyCommand(), a.newTestCommand(), a.newStateCommand(), a.newConfigCommand(), a.newSecretsCommand(),
 			a.newAuthCommand(), a.newBootstrapCommand(), a.newCICommand(),
 		}},
 		{"data", "Work with data:", []*cobra.Command{

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/flowehr/flowehr/internal/automation/workflows"
 	"github.com/flowehr/flowehr/internal/demo"
 	"github.com/flowehr/flowehr/internal/render"
 )
@@ -32,7 +33,8 @@ Files that exist are never overwritten.`,
 }
 
 func (a *app) runInit(dir string) error {
-	wrote, err := demo.Write(dir)
+	names := workflows.Makefile()
+	wrote, err := demo.Write(dir, map[string][]byte{names.Path: names.Content})
 	if e, ok := errors.AsType[*demo.ExistsError](err); ok {
 		return hint(fmt.Errorf("%s exists already and is not what init would write: %s", render.Plural(int64(len(e.Paths)), "file", "files"), strings.Join(e.Paths, ", ")),
 			"Nothing was written. Choose an empty folder: flowehr init NAME")

@@ -91,7 +91,7 @@ func (r *Result) settle() {
 	}
 }
 
-// Probe is a forbidden thing that was tried, or a required one, by flowehr verify.
+// Probe is a forbidden thing that was tried, or a required one that was.
 type Probe struct {
 	Name   string    `json:"name"` // one of the Probe… constants
 	Held   bool      `json:"held"` // what is forbidden was refused, what is required worked

@@ -10,8 +10,10 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -35,16 +37,25 @@ func (e *ExistsError) Error() string {
 	return fmt.Sprintf("%d files exist already with other content: %s", len(e.Paths), strings.Join(e.Paths, ", "))
 }
 
-// Write writes the definition into dir, which is made when absent, and returns the paths that it wrote, relative to
-// dir. Files that stand there with the same content are left alone. When a file has other content nothing is written
+// Write writes the definition into dir, which is made when absent, and more files by their paths. It returns the paths that it
+// wrote, relative to dir. Files that stand there with the same content are left alone. When a file has other content nothing is written
 // and the error is an *ExistsError.
-func Write(dir string) ([]string, error) {
+func Write(dir string, more map[string][]byte) ([]string, error) {
 	files, err := Files()
 	if err != nil {
 		return nil, err
 	}
 	content := map[string][]byte{}
 	var order, clash []string
+	add := func(name string, b []byte) {
+		switch have, err := os.ReadFile(filepath.Join(dir, name)); {
+		case err == nil && !bytes.Equal(have, b):
+			clash = append(clash, name)
+		case err != nil:
+			content[name] = b
+			order = append(order, name)
+		}
+	}
 	err = fs.WalkDir(files, ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -57,17 +68,14 @@ func Write(dir string) ([]string, error) {
 		if to, ok := renamed[path]; ok {
 			name = to
 		}
-		switch have, err := os.ReadFile(filepath.Join(dir, name)); {
-		case err == nil && !bytes.Equal(have, b):
-			clash = append(clash, name)
-		case err != nil:
-			content[name] = b
-			order = append(order, name)
-		}
+		add(name, b)
 		return nil
 	})
 	if err != nil {
 		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(more)) {
+		add(name, more[name])
 	}
 	if len(clash) > 0 {
 		return nil, &ExistsError{clash}

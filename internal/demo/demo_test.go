@@ -10,7 +10,7 @@ import (
 
 func TestWriteIsRepeatable(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "folder")
-	wrote, err := Write(dir)
+	wrote, err := Write(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -19,7 +19,7 @@ func TestWriteIsRepeatable(t *testing.T) {
 			t.Errorf("%s was not written", want)
 		}
 	}
-	again, err := Write(dir)
+	again, err := Write(dir, nil)
 	if err != nil || len(again) != 0 {
 		t.Errorf("writing again gave %v, %v, want nothing", again, err)
 	}
@@ -31,7 +31,7 @@ func TestWriteNeverOverwritesChanges(t *testing.T) {
 	if err := os.WriteFile(mine, []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Write(dir)
+	_, err := Write(dir, nil)
 	if e, ok := errors.AsType[*ExistsError](err); !ok || !slices.Contains(e.Paths, "config.yaml") {
 		t.Fatalf("got %v, want an error that names config.yaml", err)
 	}

@@ -2,18 +2,13 @@ package github
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/go-github/v88/github"
-	"golang.org/x/crypto/nacl/box"
 
 	"github.com/flowehr/flowehr"
 )
@@ -51,6 +46,35 @@ func (c *Client) Environment(ctx context.Context, owner, repository, name string
 		return res, err
 	})
 	return e, failed(err, "secrets of environment %s of %s/%s", name, owner, repository)
+}
+
+// EnvironmentsWith lists the deployment environments of a repository that have a secret of a name, sorted. A repository that
+// does not exist has none.
+func (c *Client) EnvironmentsWith(ctx context.Context, owner, repository, secret string) ([]string, error) {
+	var names, out []string
+	err := pages(func(o github.ListOptions) (*github.Response, error) {
+		list, res, err := c.api.Repositories.ListEnvironments(ctx, owner, repository, &github.EnvironmentListOptions{ListOptions: o})
+		if err == nil {
+			for _, e := range list.Environments {
+				names = append(names, e.GetName())
+			}
+		}
+		return res, err
+	})
+	if err != nil {
+		return nil, ignoreNotFound(failed(err, "environments of %s/%s", owner, repository))
+	}
+	for _, name := range names {
+		e, err := c.Environment(ctx, owner, repository, name)
+		if err := ignoreNotFound(err); err != nil { // not found: removed meanwhile
+			return nil, err
+		}
+		if _, has := e.Secrets[secret]; has {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out, nil
 }
 
 // policies returns the ids of the branch patterns.
@@ -136,7 +160,7 @@ func (c *Client) writeSecrets(ctx context.Context, want Environment, repository 
 		return failed(err, "public key of environment %s", want.Name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(secrets)) {
-		sealed, err := seal(key.GetKey(), secrets[name])
+		sealed, err := Seal(key.GetKey(), secrets[name])
 		if err != nil {
 			return fmt.Errorf("seal secret %s: %w", name, err)
 		}
@@ -148,16 +172,6 @@ func (c *Client) writeSecrets(ctx context.Context, want Environment, repository 
 	return nil
 }
 
-// seal encrypts a value for the holder of a public key (docs.github.com/rest/guides/encrypting-secrets-for-the-rest-api).
-func seal(publicKey string, value flowehr.Secret) (string, error) {
-	raw, err := base64.StdEncoding.DecodeString(publicKey)
-	if err != nil || len(raw) != 32 {
-		return "", errors.New("GitHub's public key is not one of 32 bytes")
-	}
-	out, err := box.SealAnonymous(nil, []byte(value.Reveal()), (*[32]byte)(raw), rand.Reader)
-	return base64.StdEncoding.EncodeToString(out), err
-}
-
 // DeleteEnvironment removes an environment with its secrets. One that does not exist is no error.
 func (c *Client) DeleteEnvironment(ctx context.Context, owner, repository, name string) error {
 	r, err := c.Repository(ctx, owner, repository)
@@ -166,52 +180,4 @@ func (c *Client) DeleteEnvironment(ctx context.Context, owner, repository, name 
 	}
 	_, err = c.api.Repositories.DeleteEnvironment(ctx, owner, repository, name)
 	return ignoreNotFound(failed(err, "delete environment %s of %s/%s", name, owner, repository))
-}
-
-// RunnerToken returns a token with which a runner registers itself within the hour: for one repository, or for the whole
-// organisation when repository is empty.
-func (c *Client) RunnerToken(ctx context.Context, owner, repository string) (flowehr.Secret, error) {
-	var t *github.RegistrationToken
-	var err error
-	if repository == "" {
-		t, _, err = c.api.Actions.CreateOrganizationRegistrationToken(ctx, owner)
-	} else {
-		t, _, err = c.api.Actions.CreateRegistrationToken(ctx, owner, repository)
-	}
-	if err != nil {
-		return flowehr.Secret{}, failed(err, "token for a runner of %s/%s", owner, repository)
-	}
-	return flowehr.NewSecret(t.GetToken()), nil
-}
-
-// Comment writes text below an issue or pull request. A comment that begins with mark, when that is not empty, is changed
-// instead of writing another.
-func (c *Client) Comment(ctx context.Context, owner, repository string, number int, mark, text string) error {
-	body := &github.IssueComment{Body: github.Ptr(mark + text)}
-	have, err := c.marked(ctx, owner, repository, number, mark)
-	switch {
-	case err != nil:
-		return err
-	case have != 0:
-		_, _, err = c.api.Issues.EditComment(ctx, owner, repository, have, body)
-	default:
-		_, _, err = c.api.Issues.CreateComment(ctx, owner, repository, number, body)
-	}
-	return failed(err, "comment on %s/%s#%d", owner, repository, number)
-}
-
-func (c *Client) marked(ctx context.Context, owner, repository string, number int, mark string) (found int64, err error) {
-	if mark == "" {
-		return 0, nil
-	}
-	err = pages(func(o github.ListOptions) (*github.Response, error) {
-		list, res, err := c.api.Issues.ListComments(ctx, owner, repository, number, &github.IssueListCommentsOptions{ListOptions: o})
-		for _, comment := range list {
-			if strings.HasPrefix(comment.GetBody(), mark) {
-				found = comment.GetID()
-			}
-		}
-		return res, err
-	})
-	return found, failed(err, "comments of %s/%s#%d", owner, repository, number)
 }

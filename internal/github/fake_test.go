@@ -21,17 +21,16 @@ import (
 // hub is a GitHub of one organisation in memory, as far as the client needs one. Its answers have the shapes of the
 // documentation (docs.github.com/rest).
 type hub struct {
-	mu       sync.Mutex
-	repos    map[string]*repo
-	teams    map[string]*team
-	public   *[32]byte
-	private  *[32]byte
-	calls    []string                       // METHOD path, without those that only read
-	trouble  func(r *http.Request) *trouble // asked before every call
-	waits    []time.Duration                // of the client
-	pending  int                            // looks until a generated repository has content
-	moved    int                            // how often a branch cannot be made because another has moved on
-	comments map[int]string
+	mu      sync.Mutex
+	repos   map[string]*repo
+	teams   map[string]*team
+	public  *[32]byte
+	private *[32]byte
+	calls   []string                       // METHOD path, without those that only read
+	trouble func(r *http.Request) *trouble // asked before every call
+	waits   []time.Duration                // of the client
+	pending int                            // looks until a generated repository has content
+	moved   int                            // how often a branch cannot be made because another has moved on
 }
 
 type repo struct {
@@ -43,6 +42,7 @@ type repo struct {
 	branches          map[string]map[string]any // protection, nil without
 	files             map[string]string         // branch:path
 	environments      map[string]*environment
+	subjects          map[string]any // nil: GitHub says nothing about them
 }
 
 type environment struct {
@@ -69,7 +69,7 @@ func newHub(t *testing.T) (*hub, *Client) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &hub{repos: map[string]*repo{}, teams: map[string]*team{}, public: public, private: private, comments: map[int]string{}}
+	h := &hub{repos: map[string]*repo{}, teams: map[string]*team{}, public: public, private: private}
 	server := httptest.NewServer(h.handler())
 	t.Cleanup(server.Close)
 	c, err := New(Options{Token: flowehr.NewSecret("pat-of-tests"), Transport: redirect{server.Listener.Addr().String()},
@@ -131,6 +131,8 @@ func (h *hub) handler() http.Handler {
 		"DELETE /orgs/{o}/teams/{s}/memberships/{u}":                             h.dropMember,
 		"GET /orgs/{o}/teams/{s}/repos/{ro}/{r}":                                 h.getTeamRepo,
 		"PUT /orgs/{o}/teams/{s}/repos/{ro}/{r}":                                 h.putTeamRepo,
+		"GET /repos/{o}/{r}/actions/oidc/customization/sub":                      h.getSubjects,
+		"GET /repos/{o}/{r}/environments":                                        h.listEnvironments,
 		"GET /repos/{o}/{r}/environments/{e}":                                    h.getEnvironment,
 		"PUT /repos/{o}/{r}/environments/{e}":                                    h.putEnvironment,
 		"DELETE /repos/{o}/{r}/environments/{e}":                                 h.deleteEnvironment,
@@ -141,10 +143,6 @@ func (h *hub) handler() http.Handler {
 		"GET /repositories/{id}/environments/{e}/secrets/public-key":             h.publicKey,
 		"PUT /repositories/{id}/environments/{e}/secrets/{n}":                    h.putSecret,
 		"DELETE /repositories/{id}/environments/{e}/secrets/{n}":                 h.dropSecret,
-		"POST /orgs/{o}/actions/runners/registration-token":                      h.runnerToken,
-		"GET /repos/{o}/{r}/issues/{n}/comments":                                 h.listComments,
-		"POST /repos/{o}/{r}/issues/{n}/comments":                                h.addComment,
-		"PATCH /repos/{o}/{r}/issues/comments/{id}":                              h.editComment,
 	} {
 		mux.HandleFunc(pattern, f)
 	}
@@ -426,6 +424,29 @@ func (h *hub) getEnvironment(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+func (h *hub) getSubjects(w http.ResponseWriter, r *http.Request) {
+	x := h.repo(w, r)
+	switch {
+	case x == nil:
+	case x.subjects == nil:
+		answer(w, http.StatusNotFound, message("Not Found"))
+	default:
+		answer(w, http.StatusOK, x.subjects)
+	}
+}
+
+func (h *hub) listEnvironments(w http.ResponseWriter, r *http.Request) {
+	x := h.repo(w, r)
+	if x == nil {
+		return
+	}
+	out := []any{}
+	for name := range x.environments {
+		out = append(out, map[string]any{"name": name})
+	}
+	answer(w, http.StatusOK, map[string]any{"total_count": len(out), "environments": out})
+}
+
 func (h *hub) putEnvironment(w http.ResponseWriter, r *http.Request) {
 	x := h.repo(w, r)
 	if x == nil {
@@ -512,28 +533,4 @@ func (h *hub) dropSecret(w http.ResponseWriter, r *http.Request) {
 		delete(e.secrets, r.PathValue("n"))
 		w.WriteHeader(http.StatusNoContent)
 	}
-}
-
-func (h *hub) runnerToken(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusCreated, map[string]string{"token": "runner-token", "expires_at": "2026-11-20T10:00:00Z"})
-}
-
-func (h *hub) listComments(w http.ResponseWriter, _ *http.Request) {
-	out := []any{}
-	for id, text := range h.comments {
-		out = append(out, map[string]any{"id": id, "body": text})
-	}
-	answer(w, http.StatusOK, out)
-}
-
-func (h *hub) addComment(w http.ResponseWriter, r *http.Request) {
-	h.comments[len(h.comments)+1] = body(r)["body"].(string)
-	answer(w, http.StatusCreated, map[string]any{})
-}
-
-func (h *hub) editComment(w http.ResponseWriter, r *http.Request) {
-	id := 0
-	fmt.Sscan(r.PathValue("id"), &id)
-	h.comments[id] = body(r)["body"].(string)
-	answer(w, http.StatusOK, map[string]any{})
 }

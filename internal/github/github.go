@@ -1,8 +1,9 @@
 // Package github keeps what an environment needs on GitHub: repositories of apps with their teams, protected branches,
-// deployment environments and files, and tokens for runners.
+// deployment environments and files. It also has what everybody who talks to GitHub has to do in the same way: to seal secrets
+// ([Seal]) and to tell the subjects of tokens ([Subjects]).
 //
 // It is signed in as a GitHub App, or with a personal access token as far as that may go. It decides nothing about which
-// repositories there are (target/azure does) and reads no webhook.
+// repositories there are (target/azure does), comments nowhere and registers no runner (automation/hub does).
 //
 // The rule that holds here: every call may be repeated, and nothing that stands is written again when it is already as
 // wanted. Code is never lost silently: a repository is archived unless its deletion is asked for by that name.

@@ -1,7 +1,8 @@
 // Package hub asks GitHub's REST API what automation must know of one repository, and does there what automation decided:
 // comments, commit statuses, starting workflows, settings, tokens for runners.
 //
-// It decides nothing (automation/bot does) and manages no repositories of apps (package github does).
+// It decides nothing (automation/bot does) and manages no repositories of apps (package github does, which also seals secrets and
+// tells subjects of tokens for both).
 //
 // The rule that holds here: every name in an address was checked to be one, and a secret leaves the machine only sealed for the
 // repository.

@@ -228,7 +228,7 @@ func TestSubjectPrefix(t *testing.T) {
 		{"made since July 2026", `{"use_default":true,"use_immutable_subject":false,"sub_claim_prefix":"repo:o@1/r@2"}`, "repo:o@1/r@2", ""},
 		{"older", `{"use_default":true}`, "repo:O/R", ""},
 		{"nothing known", "", "repo:O/R", ""},
-		{"template of its own", `{"use_default":false,"include_claim_keys":["actor"]}`, "", "repository o/r has a template of its own for the subjects of its tokens; set it back to the default"},
+		{"template of its own", `{"use_default":false,"include_claim_keys":["actor"]}`, "", "repository O/R has a template of its own for the subjects of its tokens; set it back to the default"},
 		{"not allowed", `!Must have admin rights`, "", "GitHub refused GET /repos/o/r/actions/oidc/customization/sub: 403: Must have admin rights"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -2,8 +2,6 @@ package hub
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -11,28 +9,17 @@ import (
 	"regexp"
 	"time"
 
-	"golang.org/x/crypto/nacl/box"
-
 	"github.com/flowehr/flowehr"
 	"github.com/flowehr/flowehr/internal/azure/cloud"
+	"github.com/flowehr/flowehr/internal/github"
 )
 
-// SubjectPrefix is what GitHub begins the subjects of the repository's tokens with, such as repo:owner/name. Repositories made
-// since July 2026, and older ones that chose to, have numbers in it that a new repository of the same name would not get. One
-// that has a template of its own is refused, because its subjects cannot be told beforehand.
+// SubjectPrefix is what GitHub begins the subjects of the repository's tokens with, such as repo:owner/name; see
+// [github.Subjects].
 func (h *Hub) SubjectPrefix(ctx context.Context) (string, error) {
-	var s struct {
-		UseDefault *bool  `json:"use_default"`
-		Prefix     string `json:"sub_claim_prefix"`
-	}
-	err := h.call(ctx, http.MethodGet, "/actions/oidc/customization/sub", nil, &s)
-	switch {
-	case err != nil && !cloud.NotFound(err):
+	var s github.Subjects
+	if err := h.call(ctx, http.MethodGet, "/actions/oidc/customization/sub", nil, &s); err != nil && !cloud.NotFound(err) {
 		return "", err
-	case err == nil && s.UseDefault != nil && !*s.UseDefault:
-		return "", fmt.Errorf("repository %s has a template of its own for the subjects of its tokens; set it back to the default", h.o.Repository)
-	case s.Prefix != "":
-		return s.Prefix, nil
 	}
 	var r struct {
 		FullName string `json:"full_name"`
@@ -40,7 +27,7 @@ func (h *Hub) SubjectPrefix(ctx context.Context) (string, error) {
 	if err := h.call(ctx, http.MethodGet, "", nil, &r); err != nil {
 		return "", err
 	}
-	return "repo:" + r.FullName, nil // as GitHub writes it: subjects are compared letter by letter
+	return s.Prefix(r.FullName)
 }
 
 var (
@@ -111,7 +98,7 @@ func (h *Hub) KeepSecret(ctx context.Context, environment, name string, value fl
 	if err := h.call(ctx, http.MethodGet, path+"/public-key", nil, &key); err != nil {
 		return err
 	}
-	sealed, err := seal(key.Key, value)
+	sealed, err := github.Seal(key.Key, value)
 	if err != nil {
 		return err
 	}
@@ -128,19 +115,6 @@ func below(environment, kind, name string) (string, error) {
 		return "", fmt.Errorf("%q is no name of a GitHub environment", environment)
 	}
 	return "/environments/" + url.PathEscape(environment) + "/" + kind, nil
-}
-
-// seal encrypts for the holder of a key (libsodium's sealed box), https://docs.github.com/rest/guides/encrypting-secrets-for-the-rest-api.
-func seal(key string, value flowehr.Secret) (string, error) {
-	raw, err := base64.StdEncoding.DecodeString(key)
-	if err != nil || len(raw) != 32 {
-		return "", errors.New("GitHub gave out a key for secrets that is none")
-	}
-	sealed, err := box.SealAnonymous(nil, []byte(value.Reveal()), (*[32]byte)(raw), rand.Reader)
-	if err != nil {
-		return "", err
-	}
-	return base64.StdEncoding.EncodeToString(sealed), nil
 }
 
 // RegistrationToken makes a token with which a runner registers. Only who administers the repository may.

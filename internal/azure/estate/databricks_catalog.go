@@ -1,6 +1,8 @@
 package estate
 
 import (
+	"slices"
+
 	"github.com/flowehr/flowehr"
 	"github.com/flowehr/flowehr/internal/azure"
 	"github.com/flowehr/flowehr/internal/azure/arm"
@@ -12,14 +14,17 @@ func metastoreUseRef() flowehr.Ref { return azure.Ref(azure.KindMetastoreUse, "w
 // unityCatalog describes the governed catalogue: the metastore, made or used, its use by the workspace, the credential and
 // locations of the chosen zones, the catalogue with its schema, and who may do what there.
 //
-// The groups of the definition are groups of the Databricks account, whose members are managed there. The data factory's
-// identity, which pipelines run as, is given the same privileges itself.
+// The groups of the definition are groups of the Databricks account, whose members are managed there. Who makes the metastore
+// makes the groups too; with one that is only used they must stand, because a catalogue whose administrators nobody knows of is
+// of no use. The data factory's identity, which pipelines run as, is given the same privileges itself.
 func (l *lowering) unityCatalog() {
 	u := l.env.Spark.UnityCatalog
 	if u == nil {
 		return
 	}
 	l.metastore()
+	l.accountGroup(u.CatalogAdminGroup)
+	l.accountGroup(u.ExternalStorageAdminGroup)
 	use := metastoreUseRef()
 	credential := l.add(flowehr.LayerTransform, azure.KindCredential, l.names.Connector(), flowehr.Pos{}, azure.CredentialSpec{
 		Workspace: l.workspaceURL(), Name: l.names.Connector(), Connector: l.id("Microsoft.Databricks/accessConnectors", l.names.Connector()),
@@ -68,9 +73,21 @@ func (l *lowering) privileges(securable, name, group string, privileges []string
 	for _, p := range []struct {
 		who string
 		id  azure.Value
-	}{{group, azure.Lit(group)}, {l.names.Factory(), factoryAppID()}} {
+		ref flowehr.Ref
+	}{{group, azure.Lit(group), accountGroupRef(group)}, {l.names.Factory(), factoryAppID(), sparkPrincipal(l.names.Factory())}} {
 		l.add(flowehr.LayerTransform, azure.KindPrivileges, securable+"/"+name+"/"+p.who, flowehr.Pos{}, azure.PrivilegesSpec{
 			Workspace: l.workspaceURL(), Securable: securable, Name: name, Principal: p.id, Privileges: privileges,
-		}, on, sparkPrincipal(l.names.Factory()))
+		}, on, p.ref)
 	}
+}
+
+func accountGroupRef(name string) flowehr.Ref { return azure.Ref(azure.KindAccountGroup, name) }
+
+// accountGroup describes a group that is given privileges. Two of the definition may be the same.
+func (l *lowering) accountGroup(name string) {
+	if slices.ContainsFunc(l.resources, func(r flowehr.Resource) bool { return r.Ref == accountGroupRef(name) }) {
+		return
+	}
+	l.add(flowehr.LayerTransform, azure.KindAccountGroup, name, flowehr.Pos{},
+		azure.AccountGroupSpec{Account: l.env.Spark.DatabricksAccountID, Name: name, Make: l.createsMetastore()})
 }

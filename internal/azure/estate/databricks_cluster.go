@@ -3,6 +3,7 @@ package estate
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/flowehr/flowehr"
@@ -123,6 +124,9 @@ func (l *lowering) platformConf() map[string]string {
 		conf["spark.databricks.cluster.profile"] = "singleNode"
 		conf["spark.master"] = "local[*]"
 	}
+	if librariesSwitch(l.env.Spark.Version) {
+		conf["spark.databricks.driver.dbfsLibraryInstallationAllowed"] = "true"
+	}
 	if len(l.env.Lake.Zones) > 0 {
 		secret("datalake-uri", keyLakeURI)
 		maps.Copy(conf, l.lakeConf())
@@ -130,16 +134,29 @@ func (l *lowering) platformConf() map[string]string {
 	return conf
 }
 
-// lakeConf lets Spark sign in to the lake as the application for it.
+// librariesSwitch reports whether a runtime with this Spark installs libraries from the workspace's file system only when it is
+// told to, as those of 15.1 and later do, which have Spark 3.5 and later. Jars of the definition and libraries of pipelines are
+// there.
+// https://learn.microsoft.com/azure/databricks/release-notes/runtime/15.1
+func librariesSwitch(spark string) bool {
+	major, minor, _ := strings.Cut(spark, ".")
+	minor, _, _ = strings.Cut(minor, ".")
+	a, errA := strconv.Atoi(major)
+	b, errB := strconv.Atoi(minor)
+	return errA == nil && (a > 3 || a == 3 && errB == nil && b >= 5)
+}
+
+// lakeConf lets Spark sign in to the lake as the application for it. Spark hands what begins with spark.hadoop to the driver of
+// the storage, for every interface that reads it.
 // https://learn.microsoft.com/azure/databricks/connect/storage/azure-storage
 func (l *lowering) lakeConf() map[string]string {
 	at := "." + l.lakeHost()
 	return map[string]string{
-		"fs.azure.account.auth.type" + at:              "OAuth",
-		"fs.azure.account.oauth.provider.type" + at:    "org.apache.hadoop.fs.azurebfs.oauth2.ClientCredsTokenProvider",
-		"fs.azure.account.oauth2.client.id" + at:       reference(keyLakeID),
-		"fs.azure.account.oauth2.client.secret" + at:   reference(keyLake),
-		"fs.azure.account.oauth2.client.endpoint" + at: "https://login.microsoftonline.com/" + l.facts.Tenant + "/oauth2/token",
+		"spark.hadoop.fs.azure.account.auth.type" + at:              "OAuth",
+		"spark.hadoop.fs.azure.account.oauth.provider.type" + at:    "org.apache.hadoop.fs.azurebfs.oauth2.ClientCredsTokenProvider",
+		"spark.hadoop.fs.azure.account.oauth2.client.id" + at:       reference(keyLakeID),
+		"spark.hadoop.fs.azure.account.oauth2.client.secret" + at:   reference(keyLake),
+		"spark.hadoop.fs.azure.account.oauth2.client.endpoint" + at: "https://login.microsoftonline.com/" + l.facts.Tenant + "/oauth2/token",
 	}
 }
 

@@ -11,9 +11,12 @@ import (
 	"github.com/flowehr/flowehr/internal/azure"
 )
 
-// Folders of the workspace's file system that files of the definition are uploaded to.
+// Folders that files of the definition are uploaded to. Scripts are files of the workspace, since clusters no longer run those of
+// its file system. They run with every right on the cluster, so they are in a folder that only administrators may write to,
+// which /Shared is not. Jars are too large for that: a request holds 10 MB there.
+// https://learn.microsoft.com/azure/databricks/init-scripts/
 const (
-	scriptFolder   = "dbfs:/init_scripts/"
+	scriptFolder   = "/flowehr/init_scripts/"
 	jarFolder      = "dbfs:/jars/"
 	pipelineFolder = "dbfs:/pipelines/"
 )
@@ -28,6 +31,11 @@ type uploaded struct {
 func (l *lowering) uploads() uploaded {
 	var up uploaded
 	for _, script := range l.env.Spark.Cluster.InitScripts {
+		if scheme, _, addressed := strings.Cut(script, ":/"); addressed && scheme != "abfss" {
+			l.refuse(flowehr.Pos{}, "Put it beside config.yaml and name it there; it is uploaded to the workspace. A file of the workspace (/...), a volume (/Volumes/...) and abfss:// can be named as well.",
+				"Databricks runs no init scripts from %s:/ any more: %s", scheme, script)
+			continue
+		}
 		at, ref := l.uploadForCluster("init script", script, scriptFolder)
 		up.scripts = append(up.scripts, at)
 		up.cluster = append(up.cluster, ref...)

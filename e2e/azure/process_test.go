@@ -33,15 +33,14 @@ type subscription struct {
 	at     string
 }
 
-// morning is when every simulated world begins, so that plans show the same times.
+// morning is when every simulated world begins. They are all of one tenant and subscription, so that what is planned for one reads as
+// it does for another.
 var morning = time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)
 
 // simulate starts a world in memory that ends with the test.
 func simulate(t testing.TB, o azuresim.Options) *subscription {
 	t.Helper()
-	if o.Start.IsZero() {
-		o.Start = morning
-	}
+	o.Start, o.Tenant, o.Subscription = morning, "22222222-2222-4222-8222-222222222222", "11111111-1111-4111-8111-111111111111"
 	sim, err := azuresim.New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -127,7 +126,7 @@ func (s *subscription) groups(t testing.TB, x *site, names ...string) {
 	}
 	for _, name := range names {
 		body := map[string]any{"displayName": name, "mailNickname": name, "mailEnabled": false, "securityEnabled": true}
-		if _, err := p.client.Do(t.Context(), cloud.Graph(), cloud.Request{Method: http.MethodPost, Path: "/groups", Body: body}); err != nil {
+		if _, err := p.client.Do(t.Context(), cloud.Graph(), cloud.Request{Method: http.MethodPost, Path: "/v1.0/groups", Body: body}); err != nil {
 			t.Fatal(err)
 		}
 	}

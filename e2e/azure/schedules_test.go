@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,10 +30,9 @@ const fast = time.Millisecond
 // same faults, it ends empty. Nothing that was shown or written down on the way has a secret in it.
 func TestFaultSchedules(t *testing.T) {
 	small, whole := written(t, "minimal", "dev"), written(t, "whole", "dev")
-	undisturbed := map[*site]string{}
-	calls := map[*site]int64{}
+	smooths := map[*site]func() (string, int64){}
 	for _, x := range []*site{small, whole} {
-		undisturbed[x], calls[x] = smooth(t, x)
+		smooths[x] = sync.OnceValues(func() (string, int64) { return smooth(t, x) })
 	}
 	first, last := uint64(0), uint64(schedules)
 	if testing.Short() {
@@ -52,13 +52,14 @@ func TestFaultSchedules(t *testing.T) {
 			if seed%wholeEvery == 0 {
 				x = whole
 			}
-			d := newDisturbance(seed, calls[x])
+			undisturbed, calls := smooths[x]()
+			d := newDisturbance(seed, calls)
 			t.Cleanup(func() {
 				if t.Failed() {
 					t.Logf("do it again with FLOWEHR_SCHEDULE=%d: %v", seed, d)
 				}
 			})
-			d.play(t, x, undisturbed[x])
+			d.play(t, x, undisturbed)
 		})
 	}
 }

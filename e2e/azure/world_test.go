@@ -128,6 +128,11 @@ func namesIn(state map[string]any) givenNames {
 		a := objectOf(v)
 		give(a["id"], fmt.Sprint("object of ", objectOf(a["body"])["displayName"]))
 	}
+	for _, v := range objectOf(objectOf(state["databricks"])["workspaces"]) {
+		for id, p := range objectOf(objectOf(v)["principals"]) {
+			give(id, fmt.Sprint("principal ", objectOf(p)["name"]))
+		}
+	}
 	return givenNames{strings.NewReplacer(pairs...)}
 }
 

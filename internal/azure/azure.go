@@ -31,7 +31,7 @@ const (
 	KindCluster          = "databricks-cluster"
 	KindMetastore        = "uc-metastore"
 	KindMetastoreUse     = "uc-assignment" // of the metastore to the workspace
-	KindAccountGroup     = "uc-group" // of the Databricks account
+	KindAccountGroup     = "uc-group"      // of the Databricks account
 	KindCredential       = "uc-credential"
 	KindExternalLocation = "uc-location"
 	KindCatalog          = "uc-catalog"
@@ -40,6 +40,8 @@ const (
 
 	KindSQLPrincipal = "sql-principal" // login, user and roles of a directory group or application
 	KindConnectivity = "connectivity"  // proof that the feature store can be written and read
+
+	KindApproval = "endpoint-approval" // that a private endpoint of the data factory may be used; the endpoint is in the stack
 
 	KindTrigger = "adf-trigger" // whether a trigger is started; the trigger itself is in the stack
 
@@ -65,7 +67,8 @@ const (
 	OutWorkspaceID = "workspaceId" // its number
 	OutClusterID   = "clusterId"
 	OutMetastoreID = "metastoreId"
-	OutGroupID     = "groupId" // of a group of the Databricks account
+	OutGroupID     = "groupId"  // of a group of the Databricks account
 	OutUsername    = "username" // of a registry token
 	OutAddress     = "address"  // of a repository
+	OutSubject     = "subject"  // of the tokens that jobs of a GitHub environment get
 )

@@ -73,7 +73,7 @@ type FederationSpec struct {
 	Application Value  `json:"application"` // object id
 	Name        string `json:"name"`
 	Issuer      string `json:"issuer"`
-	Subject     string `json:"subject"`
+	Subject     Value  `json:"subject"`
 }
 
 // MemberSpec describes a [KindMember]. Both are object ids.
@@ -248,6 +248,13 @@ type ConnectivitySpec struct {
 	Writer   AdminLogin `json:"writer"`
 }
 
+// ApprovalSpec describes a [KindApproval].
+type ApprovalSpec struct {
+	Target   string `json:"target"`   // resource id of what the endpoint leads to
+	Factory  string `json:"factory"`  // name of the data factory
+	Endpoint string `json:"endpoint"` // name of its managed private endpoint
+}
+
 // TriggerSpec describes a [KindTrigger].
 type TriggerSpec struct {
 	Factory string `json:"factory"` // resource id
@@ -264,7 +271,9 @@ type RegistryTokenSpec struct {
 	Days     int      `json:"days"`
 }
 
-// RepositorySpec describes a [KindRepository].
+// RepositorySpec describes a [KindRepository]. All environments of an app share its repository: removing it leaves it alone
+// while it has a GitHub environment that somebody else releases to, which is one with the secret that Marker names. The same
+// holds for its teams and for the files that all of them need.
 type RepositorySpec struct {
 	Owner       string `json:"owner"`
 	Name        string `json:"name"`
@@ -272,6 +281,7 @@ type RepositorySpec struct {
 	Private     bool   `json:"private"`
 	Template    string `json:"template"`             // OWNER/NAME
 	Disposable  bool   `json:"disposable,omitempty"` // removing it deletes it; otherwise it is archived
+	Marker      string `json:"marker,omitempty"`     // see [RepositorySpec]
 }
 
 // TeamSpec describes a [KindTeam] and what it may do in one repository.
@@ -282,7 +292,8 @@ type TeamSpec struct {
 	Members     []string `json:"members"`               // GitHub user names
 	Maintainers bool     `json:"maintainers,omitempty"` // members maintain the team
 	Repository  string   `json:"repository"`
-	Permission  string   `json:"permission"` // push, maintain
+	Permission  string   `json:"permission"`       // push, maintain
+	Marker      string   `json:"marker,omitempty"` // see [RepositorySpec]
 }
 
 // BranchSpec describes a [KindBranch] and its protection.
@@ -297,7 +308,7 @@ type BranchSpec struct {
 	Checks       []string `json:"checks"`
 }
 
-// GitHubDeploymentSpec describes a [KindGitHubDeployment]: a GitHub environment with its secrets.
+// GitHubDeploymentSpec describes a [KindGitHubDeployment]: a GitHub environment with its secrets. Output: subject.
 type GitHubDeploymentSpec struct {
 	Owner      string            `json:"owner"`
 	Repository string            `json:"repository"`
@@ -313,4 +324,5 @@ type RepositoryFileSpec struct {
 	Branch     string `json:"branch"`
 	Path       string `json:"path"`
 	Content    string `json:"content"`
+	Marker     string `json:"marker,omitempty"` // of a file that all environments of the app share; see [RepositorySpec]
 }

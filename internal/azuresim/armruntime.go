@@ -86,8 +86,15 @@ func (m *manager) values(r *resource, body, p object) object {
 		return object{"workspaceId": number, "workspaceUrl": workspaceHost(number), "createdDateTime": stamp(r.Made)}
 	case strings.ToLower(typeSite), strings.ToLower(typeSite + "/slots"):
 		host := strings.ReplaceAll(r.displayName(), "/slots/", "-") + ".azurewebsites.net"
-		return object{"defaultHostName": host, "hostNames": []any{host}, "enabledHostNames": []any{host, strings.Replace(host, ".azure", ".scm.azure", 1)}, "state": "Running",
-			"customDomainVerificationId": strings.ToUpper(hexOf(m.w.seed, 32, "domain", m.o.Subscription)), "outboundIpAddresses": "203.0.113.20,203.0.113.21"}
+		out := object{"defaultHostName": host, "hostNames": []any{host}, "enabledHostNames": []any{host, strings.Replace(host, ".azure", ".scm.azure", 1)}, "state": "Running",
+			"customDomainVerificationId": strings.ToUpper(hexOf(m.w.seed, 32, "domain", m.o.Subscription)), "outboundIpAddresses": "203.0.113.20,203.0.113.21",
+			"lastModifiedTimeUtc": stamp(m.w.now())}
+		for _, name := range []string{"state", slotSwapStatus} { // what happened to the app outlasts a deployment of it
+			if old, happened := r.properties()[name]; happened {
+				out[name] = old
+			}
+		}
+		return out
 	case "microsoft.insights/components":
 		k := own("instrumentation")
 		return object{"InstrumentationKey": k, "AppId": own("app"), "ConnectionString": "InstrumentationKey=" + k + ";IngestionEndpoint=https://" + location + "-0.in.applicationinsights.azure.com/;ApplicationId=" + own("app")}

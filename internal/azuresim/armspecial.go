@@ -1,7 +1,6 @@
 package azuresim
 
 import (
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -41,6 +40,8 @@ func (m *manager) special(c *call, t target) (answer, bool) {
 		return m.siteAction(c, t)
 	case strings.HasPrefix(typ, strings.ToLower(typeSite)) && strings.HasSuffix(typ, "/networkconfig"):
 		return m.detach(c, t)
+	case t.is(typeSite+"/config") || t.is(typeSite+"/slots/config"):
+		return m.siteConfig(c, t)
 	}
 	return answer{}, false
 }
@@ -161,124 +162,4 @@ func serviceTags(region string) answer {
 	return ok(object{"name": "Public", "id": "Public", "type": "Microsoft.Network/serviceTags", "cloud": "Public", "changeNumber": "1", "values": []any{
 		value("AzureDatabricks", "198.51.100.0/28"), value("AzureDatabricks."+region, "198.51.100.16/28"), value("Storage."+region, "198.51.100.64/26"),
 		value("Sql."+region, "198.51.100.128/27"), value("EventHub."+region, "198.51.100.160/27"), value("DataFactory."+region, "198.51.100.192/27")}})
-}
-
-// siteAction answers what apps can be asked to do.
-func (m *manager) siteAction(c *call, t target) (answer, bool) {
-	site := m.at(typeSite, c.Path)
-	if site == nil {
-		return fail(http.StatusNotFound, "ResourceNotFound", "The Resource '%s' was not found.", t.ID), true
-	}
-	switch rest := strings.ToLower(t.Rest); {
-	case rest == "slotsswap":
-		return m.swap(c, site, t), true
-	case rest == "list" && strings.EqualFold(t.name(), "publishingcredentials"):
-		body, err := m.listed(t.ID)
-		if err != nil {
-			return fail(http.StatusNotFound, "ResourceNotFound", "%v", err), true
-		}
-		return ok(body), true
-	case rest == "list" && strings.EqualFold(t.name(), "appsettings"):
-		r := m.w.Manager.Resources[key(t.ID)]
-		settings := object{}
-		if r != nil {
-			settings = r.properties()
-		} else if s := m.w.Manager.Resources[key(parentID(t.ID))]; s != nil {
-			for _, kv := range listAt(s.Want, "properties", "siteConfig", "appSettings") {
-				settings[textAt(asObject(kv), "name")] = asObject(kv)["value"]
-			}
-		}
-		return ok(object{"id": t.ID, "name": "appsettings", "type": t.Type, "properties": settings}), true
-	case rest == "restart" || rest == "start" || rest == "stop":
-		r := m.w.Manager.Resources[key(t.ID)]
-		if r == nil {
-			return notFound(t), true
-		}
-		state := "Running"
-		if rest == "stop" {
-			state = "Stopped"
-		}
-		objectAt(r.Body, "properties")["state"] = state
-		return ok(nil), true
-	}
-	return answer{}, false
-}
-
-// listed is what the action list of an id answers: of the publishing credentials of an app or a slot.
-func (m *manager) listed(id string) (any, error) {
-	owner := m.w.Manager.Resources[key(parentID(id))]
-	if owner == nil || !strings.HasSuffix(key(id), "/config/publishingcredentials") {
-		return nil, fmt.Errorf("the simulation does not list %s", id)
-	}
-	name := strings.ReplaceAll(owner.displayName(), "/slots/", "-")
-	user := "$" + strings.ReplaceAll(owner.displayName(), "/slots/", "__")
-	password := hexOf(m.w.seed, 32, "publishing", key(id)) + hexOf(m.w.seed, 28, "publishing more", key(id))
-	return object{"id": id, "name": "publishingcredentials", "type": "Microsoft.Web/sites/publishingcredentials",
-		"properties": object{"publishingUserName": user, "publishingPassword": password, "scmUri": "https://" + user + ":" + password + "@" + name + ".scm.azurewebsites.net"}}, nil
-}
-
-// swapTakes is how long the exchange of two slots takes, warming up included. It is an estimate.
-const swapTakes = 60 * time.Second
-
-// swap exchanges what runs in two slots. Settings that are marked as the slot's own stay.
-func (m *manager) swap(c *call, site *resource, t target) answer {
-	var in struct {
-		TargetSlot string `json:"targetSlot"`
-	}
-	if err := c.decode(&in); err != nil {
-		return fail(http.StatusBadRequest, "InvalidRequestContent", "The request content was invalid: %v.", err)
-	}
-	slot := func(name string) *resource {
-		if name == "" || strings.EqualFold(name, "production") {
-			return site
-		}
-		return m.w.Manager.Resources[key(site.ID+"/slots/"+name)]
-	}
-	from, to := m.w.Manager.Resources[key(t.ID)], slot(in.TargetSlot)
-	if from == nil || to == nil || from == to {
-		return fail(http.StatusNotFound, "NotFound", "The slots to swap could not be found: '%s' and '%s'.", t.name(), in.TargetSlot)
-	}
-	o := m.w.begin(site.ID, swapTakes)
-	m.w.after(swapTakes, "swap", o.ID+" "+key(from.ID)+" "+key(to.ID))
-	return reply(http.StatusAccepted, nil).with("Location", m.operationURL("operationResults", o.ID)).with("retry-after-ms", "1")
-}
-
-// swapDue ends a swap: the images change places.
-func (m *manager) swapDue(subject string) {
-	parts := strings.Fields(subject)
-	o, from, to := m.w.Operations[parts[0]], m.w.Manager.Resources[parts[1]], m.w.Manager.Resources[parts[2]]
-	if o == nil {
-		return
-	}
-	if from == nil || to == nil {
-		m.w.finish(o, nil, refusal("NotFound", "A slot was deleted while it was swapped."))
-		return
-	}
-	a, b := textAt(from.Body, "properties", "siteConfig", "linuxFxVersion"), textAt(to.Body, "properties", "siteConfig", "linuxFxVersion")
-	for r, image := range map[*resource]string{from: b, to: a} {
-		if config := objectAt(r.Body, "properties", "siteConfig"); config != nil && image != "" {
-			config["linuxFxVersion"] = image
-			objectAt(r.Want, "properties", "siteConfig")["linuxFxVersion"] = image
-		}
-	}
-	m.tell(changeMade, from)
-	m.tell(changeMade, to)
-	m.w.finish(o, nil, nil)
-}
-
-// detach answers about the network that an app is integrated with; deleting it frees the subnet.
-func (m *manager) detach(c *call, t target) (answer, bool) {
-	site := m.w.Manager.Resources[key(parentID(t.ID))]
-	if site == nil || c.Method != http.MethodDelete {
-		return answer{}, false
-	}
-	if p := objectAt(site.Want, "properties"); p != nil {
-		delete(p, "virtualNetworkSubnetId")
-		delete(objectAt(site.Body, "properties"), "virtualNetworkSubnetId")
-	}
-	if r := m.w.Manager.Resources[key(t.ID)]; r != nil {
-		m.eraseOne(r)
-	}
-	m.linkSubnet(site)
-	return ok(nil), true
 }

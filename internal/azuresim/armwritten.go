@@ -20,6 +20,10 @@ func (m *manager) written(r *resource) {
 		m.managedGroup(r)
 	case strings.ToLower(typeSite), strings.ToLower(typeSite + "/slots"):
 		m.linkSubnet(r)
+	case strings.ToLower(typeSite + "/config"), strings.ToLower(typeSite + "/slots/config"):
+		if site := m.w.Manager.Resources[key(parentID(r.ID))]; site != nil && site.Want != nil && strings.EqualFold(r.Name, "web") {
+			m.configureSite(site, objectAt(r.Want, "properties"))
+		}
 	case "microsoft.sql/servers":
 		m.beside(r, "Microsoft.Sql/servers/databases", "databases/master")
 	case "microsoft.storage/storageaccounts":

@@ -25,24 +25,26 @@ type databricks struct {
 
 // databricksState is what all workspaces and the account keep.
 type databricksState struct {
-	Workspaces map[string]*workspace  `json:"workspaces"` // by key of their resource
-	Metastores map[string]*metastore  `json:"metastores"` // by id
-	Uses       map[string]string      `json:"uses"`       // number of a workspace: id of its metastore
-	Securables map[string]*securable  `json:"securables"` // by metastore/kind/name, lower case
-	Roots      map[string]*rootAccess `json:"roots"`      // storage credentials of the account, by metastore/name
+	Workspaces map[string]*workspace    `json:"workspaces"` // by key of their resource
+	Metastores map[string]*metastore    `json:"metastores"` // by id
+	Uses       map[string]string        `json:"uses"`       // number of a workspace: id of its metastore
+	Securables map[string]*securable    `json:"securables"` // by metastore/kind/name, lower case
+	Roots      map[string]*rootAccess   `json:"roots"`      // storage credentials of the account, by metastore/name
+	Groups     map[string]*accountGroup `json:"groups"`     // of accounts, by id
 }
 
 // workspace is the data of one workspace.
 type workspace struct {
-	Serial     int64                      `json:"serial"` // counts ids
-	Principals map[string]*scimObject     `json:"principals"`
-	Admins     []string                   `json:"admins,omitempty"` // ids of principals in the group admins
-	Scopes     map[string]*secretScope    `json:"scopes"`
-	Files      map[string]*dbfsFile       `json:"files"`
-	Streams    map[int64]*dbfsStream      `json:"streams"`
-	Clusters   map[string]*cluster        `json:"clusters"`
-	Libraries  map[string][]*libraryState `json:"libraries"` // by cluster
-	Runs       map[int64]*sparkRun        `json:"runs"`
+	Serial     int64                       `json:"serial"` // counts ids
+	Principals map[string]*scimObject      `json:"principals"`
+	Admins     []string                    `json:"admins,omitempty"` // ids of principals in the group admins
+	Scopes     map[string]*secretScope     `json:"scopes"`
+	Files      map[string]*dbfsFile        `json:"files"`
+	Streams    map[int64]*dbfsStream       `json:"streams"`
+	Objects    map[string]*workspaceObject `json:"objects"` // folders, files and notebooks by path
+	Clusters   map[string]*cluster         `json:"clusters"`
+	Libraries  map[string][]*libraryState  `json:"libraries"` // by cluster
+	Runs       map[int64]*sparkRun         `json:"runs"`
 }
 
 func newDatabricks(w *world, m *manager) *databricks {
@@ -206,6 +208,12 @@ var brickRoutes = map[string]func(*brickCall) answer{
 	"GET dbfs/get-status":                            (*brickCall).fileStatus,
 	"GET dbfs/list":                                  (*brickCall).listFiles,
 	"GET dbfs/read":                                  (*brickCall).readFile,
+	"POST workspace/mkdirs":                          (*brickCall).makeFolders,
+	"POST workspace/import":                          (*brickCall).importObject,
+	"POST workspace/delete":                          (*brickCall).deleteObject,
+	"GET workspace/export":                           (*brickCall).exportObject,
+	"GET workspace/get-status":                       (*brickCall).objectStatus,
+	"GET workspace/list":                             (*brickCall).listObjects,
 	"POST jobs/runs/submit":                          (*brickCall).submitRun,
 	"GET jobs/runs/get":                              (*brickCall).getRun,
 	"GET jobs/runs/get-output":                       (*brickCall).runOutput,

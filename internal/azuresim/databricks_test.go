@@ -2,6 +2,7 @@ package azuresim_test
 
 import (
 	"encoding/base64"
+	"net/url"
 	"testing"
 	"time"
 
@@ -122,7 +123,16 @@ func TestDatabricksClusterEndsForAReason(t *testing.T) {
 		t.Errorf("missing secret: %v", got)
 	}
 	if got := reason(clusterBody(object{"init_scripts": []object{{"dbfs": object{"destination": "dbfs:/none.sh"}}}})); got["code"] != "INIT_SCRIPT_FAILURE" {
+		t.Errorf("script in DBFS: %v", got)
+	}
+	script := clusterBody(object{"init_scripts": []object{{"workspace": object{"destination": "/init/a.sh"}}}})
+	if got := reason(script); got["code"] != "INIT_SCRIPT_FAILURE" {
 		t.Errorf("missing script: %v", got)
+	}
+	p.ok("POST", "/api/2.0/workspace/mkdirs", object{"path": "/init"})
+	p.ok("POST", "/api/2.0/workspace/import", object{"path": "/init/a.sh", "format": "AUTO", "content": ""})
+	if got := reason(clusterBody(object{"init_scripts": script["init_scripts"], "spark_conf": object{"spark.secret.x": "{{secrets/none/x}}"}})); got["code"] != "INVALID_ARGUMENT" {
+		t.Errorf("script of the workspace: %v", got)
 	}
 	a.faults(azuresim.Faults{Rules: []azuresim.FaultRule{{Method: "POST", Path: "clusters/create", Fault: azuresim.FaultOperation, Code: "CLOUD_PROVIDER_LAUNCH_FAILURE", Message: "no machine"}}})
 	if got := reason(clusterBody(nil)); got["code"] != "CLOUD_PROVIDER_LAUNCH_FAILURE" || got["type"] != "CLOUD_FAILURE" {
@@ -164,6 +174,96 @@ func TestDatabricksSecretsAndFiles(t *testing.T) {
 	p.refused(404, "RESOURCE_DOES_NOT_EXIST", "GET", "/api/2.0/dbfs/list?path=/pipelines", nil)
 }
 
+func TestDatabricksWorkspaceObjects(t *testing.T) {
+	a := start(t, azuresim.Options{Seed: 46})
+	p := a.warmWorkspace()
+	const ws = "/api/2.0/workspace/"
+	put := func(path, content string, overwrite bool) object {
+		return object{"path": path, "format": "AUTO", "overwrite": overwrite, "content": base64.StdEncoding.EncodeToString([]byte(content))}
+	}
+	p.refused(404, "RESOURCE_DOES_NOT_EXIST", "POST", ws+"import", put("/a/b/s.sh", "1", false))
+	p.ok("POST", ws+"mkdirs", object{"path": "/a/b"})
+	p.ok("POST", ws+"mkdirs", object{"path": "/a/b"})
+	p.ok("POST", ws+"import", put("/a/b/s.sh", "1", false))
+	p.refused(400, "RESOURCE_ALREADY_EXISTS", "POST", ws+"import", put("/a/b/s.sh", "2", false))
+	p.refused(400, "RESOURCE_ALREADY_EXISTS", "POST", ws+"mkdirs", object{"path": "/a/b/s.sh/c"})
+	p.refused(400, "INVALID_PARAMETER_VALUE", "POST", ws+"import", put("/a/../s.sh", "2", false))
+	p.ok("POST", ws+"import", put("/a/b/s.sh", "two", true))
+	p.ok("POST", ws+"import", put("/Shared/n.py", "# Databricks notebook source\n", false))
+	for path, kind := range map[string]string{"/a": "DIRECTORY", "/a/b/s.sh": "FILE", "/Workspace/a/b/s.sh": "FILE", "/Shared/n": "NOTEBOOK", "/": "DIRECTORY"} {
+		if got := p.ok("GET", ws+"get-status?path="+path, nil); got["object_type"] != kind {
+			t.Errorf("%s is %v, want a %s", path, got, kind)
+		}
+	}
+	p.refused(404, "RESOURCE_DOES_NOT_EXIST", "GET", ws+"get-status?path=/Shared/n.py", nil)
+	if got := p.ok("GET", ws+"export?path=/a/b/s.sh&format=AUTO", nil); got["content"] != base64.StdEncoding.EncodeToString([]byte("two")) {
+		t.Errorf("exported %v", got)
+	}
+	if got := p.ok("GET", ws+"list?path=/a", nil)["objects"].([]any); len(got) != 1 || got[0].(object)["path"] != "/a/b" {
+		t.Errorf("list of /a: %v", got)
+	}
+	p.refused(400, "DIRECTORY_NOT_EMPTY", "POST", ws+"delete", object{"path": "/a"})
+	p.ok("POST", ws+"delete", object{"path": "/a", "recursive": true})
+	p.refused(404, "RESOURCE_DOES_NOT_EXIST", "GET", ws+"export?path=/a/b/s.sh&format=AUTO", nil)
+	p.refused(404, "RESOURCE_DOES_NOT_EXIST", "POST", ws+"delete", object{"path": "/a"})
+}
+
+// Runtimes from 15.1 install libraries from the workspace's file system only when they are told to.
+func TestDatabricksLibrariesOfNewRuntimes(t *testing.T) {
+	a := start(t, azuresim.Options{Seed: 47})
+	p := a.warmWorkspace()
+	p.ok("POST", "/api/2.0/dbfs/put", object{"path": "/jars/a.jar", "contents": ""})
+	for _, c := range []struct {
+		runtime, conf, want string
+	}{
+		{"14.3.x-scala2.12", "", "INSTALLED"},
+		{"15.4.x-scala2.12", "", "FAILED"},
+		{"15.4.x-scala2.12", "true", "INSTALLED"},
+		{"16.4.x-scala2.12", "false", "FAILED"},
+	} {
+		id := p.ok("POST", "/api/2.1/clusters/create", clusterBody(object{"spark_version": c.runtime,
+			"spark_conf": object{"spark.databricks.driver.dbfsLibraryInstallationAllowed": c.conf}}))["cluster_id"].(string)
+		p.wait(5 * time.Minute)
+		p.ok("POST", "/api/2.0/libraries/install", object{"cluster_id": id, "libraries": []object{{"jar": "dbfs:/jars/a.jar"}}})
+		p.wait(time.Minute)
+		list := p.ok("GET", "/api/2.0/libraries/cluster-status?cluster_id="+id, nil)["library_statuses"].([]any)
+		if len(list) != 1 || list[0].(object)["status"] != c.want {
+			t.Errorf("%s with %q: %v, want %s", c.runtime, c.conf, list, c.want)
+		}
+	}
+}
+
+func TestDatabricksAccountGroups(t *testing.T) {
+	a := start(t, azuresim.Options{Seed: 48})
+	account := plane{t, a.deployer(), cloud.DatabricksAccount()}
+	const groups = "/api/2.0/accounts/99999999-0000-4000-8000-000000000000/scim/v2/Groups"
+	find := func(name string) []any {
+		list, _ := account.ok("GET", groups+"?filter="+url.QueryEscape(`displayName eq "`+name+`"`), nil)["Resources"].([]any)
+		return list
+	}
+	if got := find("admins"); len(got) != 0 {
+		t.Errorf("at first: %v", got)
+	}
+	id := account.ok("POST", groups, object{"displayName": "Admins", "members": []object{{"value": "7"}}})["id"].(string)
+	if err := account.call("POST", groups, object{"displayName": "admins"}, nil); cloud.Status(err) != 409 {
+		t.Errorf("again: %v", err)
+	}
+	if got := find("admins"); len(got) != 1 || got[0].(object)["id"] != id || got[0].(object)["members"] != nil {
+		t.Errorf("list: %v", got)
+	}
+	if got := account.ok("GET", groups+"/"+id, nil); len(got["members"].([]any)) != 1 {
+		t.Errorf("one: %v", got)
+	}
+	other := "/api/2.0/accounts/88888888-0000-4000-8000-000000000000/scim/v2/Groups/"
+	if err := account.call("GET", other+id, nil, nil); cloud.Status(err) != 404 {
+		t.Errorf("from another account: %v", err)
+	}
+	account.ok("DELETE", groups+"/"+id, nil)
+	if got := find("Admins"); len(got) != 0 {
+		t.Errorf("in the end: %v", got)
+	}
+}
+
 func TestUnityCatalog(t *testing.T) {
 	a := start(t, azuresim.Options{Seed: 45})
 	p := a.warmWorkspace()
@@ -196,6 +296,12 @@ func TestUnityCatalog(t *testing.T) {
 	p.refused(400, "EXTERNAL_LOCATION_ALREADY_EXISTS", "POST", uc+"external-locations", location)
 	p.ok("POST", uc+"catalogs", object{"name": "cat", "storage_root": "abfss://bronze@strgtest.dfs.core.windows.net/cat"})
 	p.ok("POST", uc+"schemas", object{"name": "sch", "catalog_name": "cat"})
+	const admins = "catalogue admins"
+	groupGrant := object{"changes": []object{{"principal": admins, "add": []string{"USE_SCHEMA"}}}}
+	p.refused(404, "PRINCIPAL_DOES_NOT_EXIST", "PATCH", uc+"permissions/schema/cat.sch", groupGrant)
+	account.ok("POST", root+"/scim/v2/Groups", object{"displayName": admins})
+	p.ok("PATCH", uc+"permissions/schema/cat.sch", groupGrant)
+	p.ok("PATCH", uc+"permissions/schema/cat.sch", object{"changes": []object{{"principal": admins, "remove": []string{"USE_SCHEMA"}}}})
 	grant := func(add, remove []string) object {
 		return object{"changes": []object{{"principal": "account users", "add": add, "remove": remove}}}
 	}

@@ -345,9 +345,12 @@ func (c *brickCall) permissions(s *securable, kind, name string) answer {
 	return ok(object{"privilege_assignments": out})
 }
 
-// principalKnown refuses a principal that neither the workspace nor the directory has. The account is taken to be kept in
-// step with the directory.
+// principalKnown refuses a principal that is neither a group of the account nor known to the workspace or the directory. Who is
+// in the directory is taken to be in the account too, where identities are managed automatically.
 func (c *brickCall) principalKnown(name string) *answer {
+	if m := c.metastore(); m != nil && c.d.group(m.Account, name) != nil {
+		return nil
+	}
 	if c.ws.principal(name) != nil || name == "account users" || name == "admins" || name == "users" {
 		return nil
 	}

@@ -16,6 +16,7 @@ type cluster struct {
 	Spec   object     `json:"spec"` // as it was told
 	State  string     `json:"state"`
 	Since  time.Time  `json:"since"`
+	Begun  time.Time  `json:"begun"`          // when it was started last
 	Until  time.Time  `json:"until,omitzero"` // when the state passes by itself
 	Pinned bool       `json:"pinned,omitempty"`
 	Fails  *faultInfo `json:"fails,omitempty"` // how it will end instead of running
@@ -84,6 +85,7 @@ func (c *cluster) up(now time.Time) bool {
 func (c *brickCall) begin(cl *cluster, state string) {
 	now := c.d.w.now()
 	cl.enter(state, now)
+	cl.Begun = now
 	cl.Until, cl.Reason, cl.Why = now.Add(clusterStarts), nil, "Finding instances for new nodes, acquiring more instances if necessary"
 	cl.Fails = c.wrong(cl)
 	if rule := c.d.w.doom; rule != nil {
@@ -111,11 +113,24 @@ func (c *brickCall) wrong(cl *cluster) *faultInfo {
 	}
 	scripts, _ := cl.Spec["init_scripts"].([]any)
 	for _, s := range scripts {
-		if path := strings.TrimPrefix(textAt(asObject(s), "dbfs", "destination"), "dbfs:"); path != "" && c.ws.Files[path] == nil {
-			return &faultInfo{"INIT_SCRIPT_FAILURE", "CLIENT_ERROR", "Init script failed: dbfs:" + path + " does not exist."}
+		if why := c.wrongScript(asObject(s)); why != "" {
+			return &faultInfo{"INIT_SCRIPT_FAILURE", "CLIENT_ERROR", why}
 		}
 	}
 	return nil
+}
+
+// wrongScript finds what is wrong with an initialisation script. Those in the workspace's file system are no longer run.
+// What is in volumes and in storage is not simulated and taken to be there.
+func (c *brickCall) wrongScript(script object) string {
+	if path := textAt(script, "dbfs", "destination"); path != "" {
+		return "Init script failed: " + path + " is in DBFS, from where init scripts are no longer run."
+	}
+	path := strings.TrimPrefix(textAt(script, "workspace", "destination"), "/Workspace")
+	if o := c.object(path); path != "" && (o == nil || o.Kind != objectFile) {
+		return "Init script failed: " + path + " is not a file of the workspace."
+	}
+	return ""
 }
 
 // cluster finds the cluster that a call names.
@@ -145,7 +160,7 @@ func (c *brickCall) cluster() (*cluster, *answer) {
 
 func (c *brickCall) describeCluster(cl *cluster) object {
 	out := maps.Clone(cl.Spec)
-	maps.Copy(out, object{"cluster_id": cl.ID, "state": cl.State, "state_message": cl.Why, "start_time": cl.Made.UnixMilli(), "creator_user_name": "simulated",
+	maps.Copy(out, object{"cluster_id": cl.ID, "state": cl.State, "state_message": cl.Why, "start_time": cl.Made.UnixMilli(), "last_restarted_time": cl.Begun.UnixMilli(), "creator_user_name": "simulated",
 		"cluster_source": "API", "last_state_loss_time": 0, "default_tags": object{"Vendor": "Databricks", "ClusterId": cl.ID, "ClusterName": cl.Spec["cluster_name"]}})
 	if cl.Pinned {
 		out["pinned_by_user_name"] = "simulated"
@@ -397,6 +412,16 @@ func runtimeOffers() []runtimeOffer {
 		{"16.4.x-scala2.13", "16.4 LTS (includes Apache Spark 3.5.2, Scala 2.13)"},
 		{"17.3.x-scala2.13", "17.3 LTS (includes Apache Spark 4.0.0, Scala 2.13)"},
 	}
+}
+
+// dbfsLibraries reports whether a cluster installs libraries from the workspace's file system: those of runtime 15.1 and later do
+// so only when they are told to (learn.microsoft.com/azure/databricks/release-notes/runtime/15.1).
+func dbfsLibraries(spec object) bool {
+	number, _, _ := strings.Cut(textAt(spec, "spark_version"), ".x-")
+	major, minor, _ := strings.Cut(number, ".")
+	a, _ := strconv.Atoi(major)
+	b, _ := strconv.Atoi(minor)
+	return a < 15 || a == 15 && b < 1 || textAt(spec, "spark_conf", "spark.databricks.driver.dbfsLibraryInstallationAllowed") == "true"
 }
 
 func (c *brickCall) sparkVersions() answer {

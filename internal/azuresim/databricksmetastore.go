@@ -41,6 +41,8 @@ func (d *databricks) account(c *call) answer {
 	switch {
 	case len(rest) >= 1 && rest[0] == "metastores":
 		return d.metastores(c, account, rest[1:])
+	case len(rest) >= 3 && rest[0] == "scim" && rest[2] == "Groups":
+		return d.accountGroups(c, account, rest[3:])
 	case len(rest) >= 3 && rest[0] == "workspaces" && strings.HasPrefix(rest[2], "metastore"):
 		return d.assignments(c, rest[1], rest[3:])
 	}

@@ -82,7 +82,7 @@ func (c *brickCall) installLibraries() answer {
 	}
 	have := c.libraries(cl)
 	for _, lib := range wanted {
-		l := &libraryState{Library: lib, Status: "PENDING", Fails: c.missingFile(lib)}
+		l := &libraryState{Library: lib, Status: "PENDING", Fails: c.wrongLibrary(cl, lib)}
 		if cl.State == clusterRunning {
 			l.Status, l.Until = "INSTALLING", c.d.w.now().Add(libraryTakes)
 		}
@@ -96,10 +96,13 @@ func (c *brickCall) installLibraries() answer {
 	return ok(object{})
 }
 
-// missingFile says that a library is a file that does not exist.
-func (c *brickCall) missingFile(lib object) string {
+// wrongLibrary says that a library is a file that does not exist, or is where the runtime installs none from.
+func (c *brickCall) wrongLibrary(cl *cluster, lib object) string {
 	for _, kind := range []string{"jar", "whl"} {
 		path, dbfs := strings.CutPrefix(textAt(lib, kind), "dbfs:")
+		if dbfs && !dbfsLibraries(cl.Spec) {
+			return "Library installation from DBFS root is disabled on this cluster: dbfs:" + path
+		}
 		if dbfs && c.ws.Files[path] == nil {
 			return "java.io.FileNotFoundException: dbfs:" + path + " does not exist."
 		}

@@ -3,6 +3,7 @@ package azuresim
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -255,11 +256,23 @@ func (c *gitCall) runnerToken() answer {
 		"expires_at": c.g.w.now().Add(time.Hour).UTC().Format(time.RFC3339)})
 }
 
+// numbered is the day since which subjects of a new repository's tokens have numbers in them
+// (docs.github.com/actions/reference/security/oidc).
+var numbered = time.Date(2026, time.July, 1, 0, 0, 0, 0, time.UTC)
+
+// getSubject says what the subjects of the repository's tokens look like.
 func (c *gitCall) getSubject() answer {
-	if c.repo.Subject == nil {
+	switch {
+	case c.repo.Subject != nil:
+		return ok(c.repo.Subject)
+	case c.repo.Made.Before(numbered):
 		return ok(object{"use_default": true})
 	}
-	return ok(c.repo.Subject)
+	owner, err := strconv.ParseUint(hexOf(c.g.w.seed, 3, "owner", strings.ToLower(c.repo.Owner)), 16, 32)
+	if err != nil { // three bytes in hex
+		panic("azuresim: " + err.Error())
+	}
+	return ok(object{"use_default": true, "sub_claim_prefix": fmt.Sprintf("repo:%s@%d/%s@%d", c.repo.Owner, owner, c.repo.Name, c.repo.ID)})
 }
 
 func (c *gitCall) putSubject() answer {

@@ -2,9 +2,10 @@ package azuresim
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
-	"hash/fnv"
 	"slices"
 	"sync"
 	"time"
@@ -94,22 +95,22 @@ func (w *world) newID() string { return uuidOf(w.seed, "id", fmt.Sprint(w.serial
 
 // uuidOf makes the identifier that belongs to words.
 func uuidOf(seed uint64, words ...string) string {
-	h := fnv.New128a()
+	b := digest(seed, words)
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:16])
+}
+
+// hexOf makes n hexadecimal digits, at most 64, that belong to words.
+func hexOf(seed uint64, n int, words ...string) string {
+	return hex.EncodeToString(digest(seed, words))[:n]
+}
+
+// digest belongs to a seed and words. People see the first digits only, so neighbours must differ in all of them.
+func digest(seed uint64, words []string) []byte {
+	h := sha256.New()
 	_ = binary.Write(h, binary.BigEndian, seed) // hashes take everything
 	for _, word := range words {
 		fmt.Fprintf(h, "%d:%s", len(word), word)
 	}
-	b := h.Sum(nil)
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
-}
-
-// hexOf makes n hexadecimal digits that belong to words.
-func hexOf(seed uint64, n int, words ...string) string {
-	h := fnv.New128a()
-	_ = binary.Write(h, binary.BigEndian, seed)
-	for _, word := range words {
-		fmt.Fprintf(h, "%d:%s", len(word), word)
-	}
-	return fmt.Sprintf("%x", h.Sum(nil))[:n]
+	return h.Sum(nil)
 }

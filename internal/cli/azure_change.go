@@ -98,7 +98,7 @@ func (a *app) listDrift(rep apply.RefreshReport) {
 
 // azureDeploy is "deploy" for an environment in Azure.
 func (a *app) azureDeploy(ctx context.Context, d *definition, layers []flowehr.Layer, o deployOptions) error {
-	return a.withAzure(ctx, d, siteOptions{changes: true, wants: true}, func(s *azureSite) error {
+	return a.withAzure(ctx, d, siteOptions{wants: true}, func(s *azureSite) error {
 		if err := s.missingSecrets(ctx); err != nil {
 			return err
 		}
@@ -155,11 +155,14 @@ func (a *app) agree(d *definition, p flowehr.Plan, o deployOptions) error {
 	if o.yes || o.planID != "" {
 		return nil
 	}
-	return a.confirm("Apply this plan?", "yes", "flowehr deploy --yes")
+	return a.confirm("Apply this plan?", "yes", "flowehr deploy --yes"+a.simulateFlag())
 }
 
 // azureApply carries out p with progress. next is the command that goes on when it does not come to its end.
 func (a *app) azureApply(ctx context.Context, s *azureSite, p flowehr.Plan, next string) (apply.Report, error) {
+	if err := s.ensureState(ctx, a); err != nil {
+		return apply.Report{}, err
+	}
 	sink, stop := a.progressAt(ctx, p, s.now)
 	quiet := context.AfterFunc(ctx, func() {
 		a.next("Stopping. What Azure has begun it finishes by itself. Press Ctrl-C again to end at once; either way the next run goes on from there.")
@@ -203,7 +206,7 @@ func (a *app) explainSteps(report apply.Report) {
 
 // azureDestroy is "destroy" for an environment in Azure.
 func (a *app) azureDestroy(ctx context.Context, d *definition, layers []flowehr.Layer, o destroyOptions) error {
-	return a.withAzure(ctx, d, siteOptions{changes: true, purge: !d.env.RealData}, func(s *azureSite) error {
+	return a.withAzure(ctx, d, siteOptions{purge: !d.env.RealData}, func(s *azureSite) error {
 		have := s.state
 		var held []azuretarget.SoftDeleted
 		if o.byName {
@@ -234,7 +237,7 @@ func (a *app) azureDestroy(ctx context.Context, d *definition, layers []flowehr.
 			return err
 		}
 		if !o.yes || d.env.RealData {
-			if err := a.confirm(destroyQuestion(d), d.env.Suffix, flagUnlessReal(d, "flowehr destroy --yes")); err != nil {
+			if err := a.confirm(destroyQuestion(d), d.env.Suffix, flagUnlessReal(d, "flowehr destroy --yes"+a.simulateFlag())); err != nil {
 				return err
 			}
 		}
@@ -260,6 +263,12 @@ func destroyQuestion(d *definition) string {
 
 // adoptInventory writes down what was found by name and is not recorded, so that it can be removed like everything else.
 func (a *app) adoptInventory(ctx context.Context, s *azureSite, found azuretarget.Inventory) (flowehr.State, error) {
+	if len(found.Records) == 0 {
+		return s.state, nil
+	}
+	if err := s.ensureState(ctx, a); err != nil {
+		return flowehr.State{}, err
+	}
 	unlock, err := s.store.Lock(ctx, a.who())
 	if err != nil {
 		return flowehr.State{}, err

@@ -83,6 +83,9 @@ func (a *app) withState(ctx context.Context, d *definition, f func(*azureSite) e
 
 // ensureState makes the place of the record when it is not there.
 func (s *azureSite) ensureState(ctx context.Context, a *app) error {
+	if s.kept {
+		return nil
+	}
 	account, group := a.statePlace(s.d, s.client.Subscription())
 	if err := statestore.EnsureAccount(ctx, s.client, group, account, s.d.env.Location); err != nil {
 		return err

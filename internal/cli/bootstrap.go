@@ -96,9 +96,6 @@ func (a *app) runBootstrap(ctx context.Context, f bootstrapFlags) error {
 }
 
 func (a *app) bootstrap(ctx context.Context, s *azureSite, environments []string, f bootstrapFlags) error {
-	if err := s.ensureState(ctx, a); err != nil {
-		return err
-	}
 	var err error
 	if s.state, err = s.load(ctx); err != nil {
 		return err

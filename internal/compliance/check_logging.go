@@ -193,7 +193,7 @@ var loggable = []string{
 }
 
 func everythingLogged(v *view) Finding {
-	return every(v, "resource that can be logged", v.of(loggable...), "Add a diagnostic setting to each.", func(it *item) verdict {
+	return every(v, "loggable resource", v.of(loggable...), "Add a diagnostic setting to each.", func(it *item) verdict {
 		got, found := v.cover(it.id, diagnostics, func(s *item) (bool, string) {
 			on := enabledLogs(s)
 			return len(on) > 0 && hasDestination(s), strings.Join(on, ", ") + " to " + destination(s)
@@ -234,7 +234,7 @@ func noBasicSKU(v *view) Finding {
 			sized = append(sized, it)
 		}
 	}
-	return every(v, "resource with a size", sized, "Choose a standard size under sizes, at least where data is real.", func(it *item) verdict {
+	return every(v, "sized resource", sized, "Choose a standard size under sizes, at least where data is real.", func(it *item) verdict {
 		name, _ := it.text("sku.name")
 		return told(!slices.Contains(smallest, strings.ToLower(name)), it, "sku.name", name, "")
 	})

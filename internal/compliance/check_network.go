@@ -188,7 +188,8 @@ func subnetsGrouped(v *view) Finding {
 // outboundOpen says by what the internet is reached from a subnet: the port of the first kind of traffic that nothing denies. The
 // rules that every group has let everything out, so that only a rule which denies all ports and all protocols closes it.
 func outboundOpen(v *view, s *item) verdict {
-	if out, set := s.text("defaultOutboundAccess"); set && out == "false" && !hasNAT(s) {
+	// A service that a subnet is delegated to has a way out of its own.
+	if out, set := s.text("defaultOutboundAccess"); set && out == "false" && !hasNAT(s) && len(s.list("delegations")) == 0 {
 		return told(true, s, "defaultOutboundAccess", "false", "")
 	}
 	g, known := v.group(s)

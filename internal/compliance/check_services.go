@@ -52,8 +52,8 @@ func vaultThings(noun, kind string, roles bool) check {
 		var things []*item
 		for _, it := range vaults {
 			things = append(things, v.children(it, kind)...)
-			if v.deployed && it.state == read && !v.listed[strings.ToLower(it.id+"/"+kind)] && len(v.children(it, kind)) == 0 && (kind == "secrets" || it.state != read) {
-				return Finding{Status: CannotTell, Why: "The vault's " + kind + " were not listed.", Next: "Whoever may list them can tell: az keyvault secret list shows when each ends.", Evidence: []Evidence{{Resource: it.called(), Property: kind, Value: "not listed"}}}
+			if v.deployed && it.state == read && !v.listed[strings.ToLower(it.id+"/"+kind)] && len(v.children(it, kind)) == 0 {
+				return Finding{Status: CannotTell, Why: "The vault's " + kind + " were not listed.", Next: "Whoever may list them can tell: Azure's portal shows when each ends.", Evidence: []Evidence{{Resource: it.called(), Property: kind, Value: "not listed"}}}
 			}
 		}
 		if kind == "secrets" && !v.deployed {
@@ -353,7 +353,7 @@ func criticalLocked(v *view) Finding {
 	if !v.in.Environment.RealData {
 		return Finding{Status: NotApplicable, Why: "There is no real data: everything can be made again from the definition."}
 	}
-	return every(v, "resource that holds data", critical, "Deploy again: environments with real data lock what holds it.", func(it *item) verdict {
+	return every(v, "data holder", critical, "Deploy again: environments with real data lock what holds it.", func(it *item) verdict {
 		return v.locked(it, "CanNotDelete", "ReadOnly")
 	})
 }

@@ -116,7 +116,7 @@ type Facts struct {
 	AuditLog       *bool    // events are written to the hash-chained log
 	MultiFactor    *bool    // tokens carry proof of a second factor
 	CodeReviewed   *bool    // the definition's branch takes changes through reviewed pull requests only
-	Features       []string // parts of the product that are in use: see the Feature… constants
+	Features       []string // parts of the product that are in use: see the Feature… constants; nil when nobody looked
 }
 
 // Parts of the product that statements of SATRE ask for. A caller names those that the environment has.

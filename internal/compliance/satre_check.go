@@ -56,6 +56,9 @@ func document(why, where string) check {
 func feature(name, why string) check {
 	return func(v *view) Finding {
 		e := []Evidence{{Property: "part of the product", Value: name}}
+		if v.in.Facts.Features == nil {
+			return Finding{Status: CannotTell, Why: "Nobody looked which parts of the product are in use.", Next: "Whoever runs the environment can tell.", Evidence: e}
+		}
 		if slices.Contains(v.in.Facts.Features, name) {
 			return Finding{Status: Met, Why: why, Evidence: e}
 		}
@@ -195,7 +198,7 @@ func securityLogs(v *view) Finding {
 }
 
 func encryptedAtRest(v *view) Finding {
-	accounts := every(v, storageAccount, v.of(storageTypes...), "", func(it *item) verdict {
+	accounts := every(v, storageAccount, v.of(storageTypes...), "Turn encryption on.", func(it *item) verdict {
 		return has(it, "encryption.services.blob.enabled", "true", "true")
 	})
 	servers := every(v, postgresServer, v.of(postgresTypes...), "", func(it *item) verdict {

@@ -41,6 +41,7 @@ type view struct {
 	items    []*item
 	byType   map[string][]*item // by lower-case type
 	byID     map[string]*item   // by lower-case id
+	byScope  map[string][]*item // extensions, by the lower-case id of what they are on
 	listed   map[string]bool    // collections that Azure listed, by lower-case id
 	specs    []flowehr.Resource // kinds other than stacks
 }
@@ -75,7 +76,7 @@ func deployedView(in Input) (*view, error) {
 }
 
 func newView(in Input, deployed bool) *view {
-	return &view{in: in, deployed: deployed, byType: map[string][]*item{}, byID: map[string]*item{}, listed: map[string]bool{}}
+	return &view{in: in, deployed: deployed, byType: map[string][]*item{}, byID: map[string]*item{}, byScope: map[string][]*item{}, listed: map[string]bool{}}
 }
 
 func sortedRefs(records map[flowehr.Ref]flowehr.Record) []flowehr.Ref {
@@ -111,6 +112,8 @@ func (v *view) add(it *item) {
 	v.items = append(v.items, it)
 	v.byType[strings.ToLower(it.typ)] = append(v.byType[strings.ToLower(it.typ)], it)
 	v.byID[key] = it
+	scope := strings.ToLower(strings.TrimSuffix(it.scope, "/"))
+	v.byScope[scope] = append(v.byScope[scope], it)
 }
 
 // takeLive adds what Azure returned for an id: a resource, a list of them, or null.
@@ -175,6 +178,7 @@ func itemsOf(r flowehr.Resource) ([]*item, error) {
 	if err := walk(template, string(subscriptionPattern.Find(template)), "", &out); err != nil {
 		return nil, fmt.Errorf("template of %s: %w", r.Ref, err)
 	}
+	slices.SortFunc(out, func(a, b *item) int { return strings.Compare(strings.ToLower(a.id), strings.ToLower(b.id)) })
 	return out, nil
 }
 
@@ -274,8 +278,8 @@ func (v *view) find(id string) *item { return v.byID[strings.ToLower(id)] }
 // on lists extension items of a type on an id.
 func (v *view) on(id, typ string) []*item {
 	var out []*item
-	for _, it := range v.byType[strings.ToLower(typ)] {
-		if strings.EqualFold(strings.TrimSuffix(it.scope, "/"), id) {
+	for _, it := range v.byScope[strings.ToLower(id)] {
+		if strings.EqualFold(it.typ, typ) {
 			out = append(out, it)
 		}
 	}

@@ -229,10 +229,8 @@ func specs(t testing.TB) []flowehr.Resource {
 func (w world) resources(t testing.TB, others []flowehr.Resource) []flowehr.Resource {
 	t.Helper()
 	inner := obj{}
-	n := 0
 	for key, r := range w {
-		inner[fmt.Sprintf("r%d_%x", n, key)] = r
-		n++
+		inner[fmt.Sprintf("r%x", key)] = r
 	}
 	template := obj{"resources": obj{"nested": obj{
 		"type": "Microsoft.Resources/deployments", "name": "nested", "apiVersion": "2025-04-01", "resourceGroup": group, "properties": obj{"template": obj{"resources": inner}, "hint": groupID},

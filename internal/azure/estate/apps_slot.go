@@ -12,7 +12,8 @@ import (
 const issuerGitHub = "https://token.actions.githubusercontent.com"
 
 // swapIdentity describes the identity that an app's build swaps slots as. It may do that and nothing else, and has no password:
-// the builds of the app's own GitHub environments sign in by federation.
+// the builds of the app's own GitHub environments sign in by federation. GitHub alone knows what the subjects of their tokens
+// are, and tells it once there is a repository: those made since July 2026 have numbers in them.
 func (a *app) swapIdentity() {
 	if !a.TestingSlot {
 		return
@@ -23,7 +24,7 @@ func (a *app) swapIdentity() {
 		for _, env := range a.environments() {
 			l.add(flowehr.LayerApps, azure.KindFederation, name+"/"+env, a.Pos, azure.FederationSpec{
 				Application: appObjectID(name), Name: "github-" + strings.ReplaceAll(env, "_", "-"), Issuer: issuerGitHub,
-				Subject: "repo:" + l.env.Serve.GitHubOwner + "/" + a.repository() + ":environment:" + env,
+				Subject: azure.Out(a.deploymentRef(env), azure.OutSubject),
 			})
 		}
 	}

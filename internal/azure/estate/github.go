@@ -40,6 +40,15 @@ func (a *app) environments() []string {
 	return envs
 }
 
+// releaseSecret is a secret that every GitHub environment has that an environment of the app releases to. By it a shared
+// repository is known to be in use.
+const releaseSecret = "ACR_NAME"
+
+// deploymentRef is one of the app's GitHub environments.
+func (a *app) deploymentRef(env string) flowehr.Ref {
+	return azure.Ref(azure.KindGitHubDeployment, a.repository()+"/"+env)
+}
+
 func (a *app) repositoryRef() flowehr.Ref {
 	return azure.Ref(azure.KindRepository, a.repository())
 }
@@ -73,11 +82,13 @@ func (a *app) managedRepository() []flowehr.Ref {
 	owner := a.l.env.Serve.GitHubOwner
 	repository := a.l.add(flowehr.LayerApps, azure.KindRepository, a.repository(), a.Pos, azure.RepositorySpec{
 		Owner: owner, Name: a.repository(), Description: a.Description, Private: a.ManagedRepo.Private, Template: a.ManagedRepo.Template,
-		Disposable: a.l.shortLived(),
+		Disposable: a.l.shortLived(), Marker: releaseSecret,
 	})
 	owners := a.team("owners", "Owners of the FlowEHR app "+a.ID+": they push, and approve changes and releases", a.Owners, true)
-	a.team("contributors", "Contributors to the FlowEHR app "+a.ID+": they push", a.Contributors, false)
-	return []flowehr.Ref{repository, a.file("CODEOWNERS", codeOwners(owner, owners), repository, a.teamRef(owners))}
+	contributors := a.team("contributors", "Contributors to the FlowEHR app "+a.ID+": they push", a.Contributors, false)
+	// All that environments share comes before the branches, so that it is asked for last whether others are left.
+	return []flowehr.Ref{repository, a.teamRef(contributors),
+		a.sharedFile("CODEOWNERS", codeOwners(owner, owners), repository, a.teamRef(owners))}
 }
 
 // approvals that a change needs. With real data nobody approves alone what they wrote.
@@ -93,17 +104,24 @@ func (a *app) team(kind, description string, members map[string]string, maintain
 	name := a.ID + " - " + kind
 	a.l.add(flowehr.LayerApps, azure.KindTeam, name, a.Pos, azure.TeamSpec{
 		Owner: a.l.env.Serve.GitHubOwner, Name: name, Description: description, Members: sortedKeys(members),
-		Maintainers: maintainers, Repository: a.repository(), Permission: "push",
+		Maintainers: maintainers, Repository: a.repository(), Permission: "push", Marker: releaseSecret,
 	}, a.repositoryRef())
 	return name
 }
 
 func (a *app) teamRef(name string) flowehr.Ref { return azure.Ref(azure.KindTeam, name) }
 
-// file describes a file of the main branch.
+// file describes a file of the main branch that is about one environment.
 func (a *app) file(path, content string, needs ...flowehr.Ref) flowehr.Ref {
 	return a.l.add(flowehr.LayerApps, azure.KindRepositoryFile, a.repository()+"/"+path, a.Pos, azure.RepositoryFileSpec{
 		Owner: a.l.env.Serve.GitHubOwner, Repository: a.repository(), Branch: mainBranch, Path: path, Content: content,
+	}, needs...)
+}
+
+// sharedFile describes a file of the main branch that all environments of the app need.
+func (a *app) sharedFile(path, content string, needs ...flowehr.Ref) flowehr.Ref {
+	return a.l.add(flowehr.LayerApps, azure.KindRepositoryFile, a.repository()+"/"+path, a.Pos, azure.RepositoryFileSpec{
+		Owner: a.l.env.Serve.GitHubOwner, Repository: a.repository(), Branch: mainBranch, Path: path, Content: content, Marker: releaseSecret,
 	}, needs...)
 }
 
@@ -113,7 +131,7 @@ func (a *app) deployment(env string, branch flowehr.Ref) {
 	l := a.l
 	password := a.pushPassword()
 	secrets := map[string]azure.Source{
-		"ACR_NAME":                literalSource(l.names.Registry()),
+		releaseSecret:             literalSource(l.names.Registry()),
 		"ACR_USERNAME":            outputSource(azure.Out(azure.Ref(azure.KindRegistryToken, a.ID), azure.OutUsername)),
 		"ACR_PASSWORD":            vaultSource(password.Vault, password.Name),
 		"IMAGE_NAME":              literalSource(a.image()),

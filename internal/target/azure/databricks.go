@@ -25,6 +25,7 @@ func (t *Target) databricksKeepers() map[string]keeper {
 		azure.KindCluster:          keep(clusterMinder{b}),
 		azure.KindMetastore:        keep(metastoreMinder{b}),
 		azure.KindMetastoreUse:     keep(metastoreUseMinder{b}),
+		azure.KindAccountGroup:     keep(accountGroupMinder{b}),
 		azure.KindCredential:       keep(credentialMinder{b}),
 		azure.KindExternalLocation: keep(locationMinder{b}),
 		azure.KindCatalog:          keep(catalogMinder{b}),

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/flowehr/flowehr"
@@ -47,17 +48,43 @@ type clusterScale struct {
 	Max int `json:"max_workers"`
 }
 
+// clusterPath says where something is; exactly one member is set.
 type clusterPath struct {
-	DBFS struct {
-		Destination string `json:"destination"`
-	} `json:"dbfs"`
+	Workspace *destination `json:"workspace,omitempty"`
+	Volumes   *destination `json:"volumes,omitempty"`
+	ABFSS     *destination `json:"abfss,omitempty"`
+	DBFS      *destination `json:"dbfs,omitempty"`
 }
 
-func onCluster(path string) clusterPath {
-	var p clusterPath
-	p.DBFS.Destination = path
-	return p
+type destination struct {
+	Destination string `json:"destination"`
 }
+
+// onCluster tells the places apart by how they are written.
+func onCluster(path string) clusterPath {
+	at := &destination{path}
+	switch {
+	case strings.HasPrefix(path, "/Volumes/"):
+		return clusterPath{Volumes: at}
+	case strings.HasPrefix(path, "/"):
+		return clusterPath{Workspace: at}
+	case strings.HasPrefix(path, "abfss:"):
+		return clusterPath{ABFSS: at}
+	}
+	return clusterPath{DBFS: at}
+}
+
+// path is the reverse of onCluster.
+func (p clusterPath) path() string {
+	for _, d := range []*destination{p.Workspace, p.Volumes, p.ABFSS, p.DBFS} {
+		if d != nil {
+			return d.Destination
+		}
+	}
+	return ""
+}
+
+func samePath(a, b clusterPath) bool { return reflect.DeepEqual(a, b) }
 
 // clusterNow is a cluster as it stands.
 type clusterNow struct {
@@ -342,16 +369,16 @@ func describeCluster(s azure.ClusterSpec, have, want cluster) azure.ClusterSpec 
 			s.Env[name] = azure.Lit(v)
 		}
 	}
-	if !slices.Equal(have.InitScripts, want.InitScripts) {
+	if !slices.EqualFunc(have.InitScripts, want.InitScripts, samePath) {
 		s.InitScripts = nil
 		for _, p := range have.InitScripts {
-			s.InitScripts = append(s.InitScripts, p.DBFS.Destination)
+			s.InitScripts = append(s.InitScripts, p.path())
 		}
 	}
 	if !reflect.DeepEqual(have.Log, want.Log) {
 		s.LogPath = ""
 		if have.Log != nil {
-			s.LogPath = have.Log.DBFS.Destination
+			s.LogPath = have.Log.path()
 		}
 	}
 	return s

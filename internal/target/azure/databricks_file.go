@@ -22,11 +22,14 @@ const dbfsPath = "/api/2.0/dbfs/"
 // dbfsBlock is the most that one request may carry or return, before encoding (docs.databricks.com/api/azure/workspace/dbfs).
 const dbfsBlock = 1 << 20
 
-// fileMinder uploads files of the definition to the workspace's file system, a block at a time.
+// fileMinder uploads files of the definition: a path of dbfs: to the workspace's file system, a block at a time, and another to
+// the files of the workspace itself.
 type fileMinder struct {
 	bricks
 	files fs.FS
 }
+
+func inDBFS(s azure.FileSpec) bool { return strings.HasPrefix(s.Path, "dbfs:") }
 
 // onDBFS is a path as the API takes it.
 func onDBFS(path string) string { return strings.TrimPrefix(path, "dbfs:") }
@@ -46,6 +49,9 @@ func (m fileMinder) ensure(ctx context.Context, s azure.FileSpec, _ task) (made,
 func (m fileMinder) upload(ctx context.Context, s azure.FileSpec) error {
 	if err := m.unchanged(s); err != nil {
 		return err
+	}
+	if !inDBFS(s) {
+		return m.importFile(ctx, s)
 	}
 	f, err := m.open(s)
 	if err != nil {
@@ -107,6 +113,9 @@ func (m fileMinder) unchanged(s azure.FileSpec) error {
 
 // digest returns the digest of what stands, which the API does not tell: it is read back.
 func (m fileMinder) digest(ctx context.Context, s azure.FileSpec) (string, bool, error) {
+	if !inDBFS(s) {
+		return m.exportedDigest(ctx, s)
+	}
 	h := sha256.New()
 	for offset := 0; ; {
 		var part struct {
@@ -140,5 +149,9 @@ func (m fileMinder) read(ctx context.Context, s azure.FileSpec, _ string) (azure
 }
 
 func (m fileMinder) remove(ctx context.Context, s azure.FileSpec, _ string) error {
-	return ignoring(missing, m.post(ctx, s.Workspace, dbfsPath+"delete", map[string]any{"path": onDBFS(s.Path)}, nil))
+	at := workspacePath
+	if inDBFS(s) {
+		at = dbfsPath
+	}
+	return ignoring(missing, m.post(ctx, s.Workspace, at+"delete", map[string]any{"path": onDBFS(s.Path)}, nil))
 }

@@ -2,7 +2,10 @@ package azure
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -37,22 +40,31 @@ func databricksResources(t testing.TB, p *planes, id, address string, c bricksCh
 	at := azure.Out(refWorkspace, azure.OutURL)
 	principal := resource(t, azure.KindPrincipal, "factory", azure.PrincipalSpec{Workspace: at, Application: azure.Lit(otherApplication), DisplayName: "adf-x", Admin: c.admin}, refWorkspace)
 	scope := resource(t, azure.KindScope, "flowehr-secrets", azure.ScopeSpec{Workspace: at, Name: "flowehr-secrets", Readers: c.readers}, refWorkspace, principal.Ref)
-	init := resource(t, azure.KindFile, "init.sh", azure.FileSpec{Workspace: at, Path: "dbfs:/init/init.sh", From: c.script, Digest: p.file(c.script, "echo "+c.script)}, refWorkspace)
+	init := resource(t, azure.KindFile, "init.sh", azure.FileSpec{Workspace: at, Path: "/flowehr/init_scripts/sub/init.sh", From: c.script, Digest: p.file(c.script, "echo "+c.script)}, refWorkspace)
+	jar := resource(t, azure.KindFile, "own.jar", azure.FileSpec{Workspace: at, Path: "dbfs:/jars/own.jar", Content: "jar of " + c.script, Digest: digestOfText("jar of " + c.script)}, refWorkspace)
 	epr := resource(t, azure.KindScopeSecret, "epr", azure.ScopeSecretSpec{Workspace: at, Scope: "flowehr-secrets", Key: "epr", Source: azure.Source{Text: "${EPR}"}}, scope.Ref, refWorkspace)
 	return []flowehr.Resource{
 		resource(t, azure.KindWorkspace, refWorkspace.Name, azure.WorkspaceSpec{Resource: id, URL: azure.Lit(address)}),
-		principal, scope, init, epr,
+		principal, scope, init, jar, epr,
 		resource(t, azure.KindCluster, "FlowEHR Cluster", azure.ClusterSpec{Workspace: at, Name: "FlowEHR Cluster", SparkVersion: "3.3",
 			NodeType: flowehr.NodeType{MinCores: 4, MinMemoryGB: 14}, RuntimeEngine: "STANDARD", SecurityMode: "SINGLE_USER", SingleUser: azure.Lit(otherApplication),
 			Autotermination: c.minutes, Conf: map[string]string{"spark.secret.epr": "{{secrets/flowehr-secrets/epr}}", "spark.x": c.conf},
-			Env: map[string]azure.Value{"WORKSPACE": at}, InitScripts: []string{"dbfs:/init/init.sh"}, LogPath: "dbfs:/cluster_logs", Tags: map[string]string{"environment": "x"},
-			Libraries: flowehr.Libraries{PyPI: []flowehr.PyPILibrary{{Package: c.library}}, Maven: []flowehr.MavenLibrary{{Coordinates: "com.example:a:1", Exclusions: []string{"log4j:log4j"}}}},
-		}, refWorkspace, principal.Ref, init.Ref, epr.Ref),
+			Env: map[string]azure.Value{"WORKSPACE": at}, InitScripts: []string{"/flowehr/init_scripts/sub/init.sh", "/Volumes/main/init/more.sh", "abfss://init@adlsx.dfs.core.windows.net/last.sh"}, LogPath: "dbfs:/cluster_logs", Tags: map[string]string{"environment": "x"},
+			Libraries: flowehr.Libraries{PyPI: []flowehr.PyPILibrary{{Package: c.library}}, Maven: []flowehr.MavenLibrary{{Coordinates: "com.example:a:1", Exclusions: []string{"log4j:log4j"}}},
+				Jar: []string{"dbfs:/jars/own.jar"}},
+		}, refWorkspace, principal.Ref, init.Ref, jar.Ref, epr.Ref),
 	}
 }
 
-// stays: a workspace belongs to its stack.
-func workspaceStays(r flowehr.Resource) bool { return r.Ref.Kind == azure.KindWorkspace }
+func digestOfText(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])
+}
+
+// stays: a workspace belongs to its stack, a group of the account to the organisation.
+func workspaceStays(r flowehr.Resource) bool {
+	return r.Ref.Kind == azure.KindWorkspace || r.Ref.Kind == azure.KindAccountGroup
+}
 
 func TestDatabricksSuite(t *testing.T) {
 	suite(t, workspaceStays, func(t *testing.T) (*planes, []flowehr.Resource, []flowehr.Resource) {
@@ -83,6 +95,7 @@ func (p *planes) lake() string {
 func catalogResources(t testing.TB, id, address, connector string, privileges ...string) []flowehr.Resource {
 	at := azure.Out(refWorkspace, azure.OutURL)
 	const account = "11111111-2222-4333-8444-555555555555"
+	group := resource(t, azure.KindAccountGroup, "catalogue \"admins\"", azure.AccountGroupSpec{Account: account, Name: "catalogue \"admins\"", Make: true})
 	workspace := resource(t, azure.KindWorkspace, refWorkspace.Name, azure.WorkspaceSpec{Resource: id, URL: azure.Lit(address)})
 	metastore := resource(t, azure.KindMetastore, "m", azure.MetastoreSpec{Account: account, Name: "m", Region: "uksouth",
 		StorageRoot: "abfss://unity-catalog-container@adlsx.dfs.core.windows.net/", Connector: connector})
@@ -93,7 +106,9 @@ func catalogResources(t testing.TB, id, address, connector string, privileges ..
 	catalog := resource(t, azure.KindCatalog, "cat", azure.CatalogSpec{Workspace: at, Name: "cat_x"}, use.Ref, refWorkspace)
 	schema := resource(t, azure.KindSchema, "s", azure.SchemaSpec{Workspace: at, Catalog: "cat_x", Name: "s_x"}, catalog.Ref, refWorkspace)
 	principal := resource(t, azure.KindPrincipal, "factory", azure.PrincipalSpec{Workspace: at, Application: azure.Lit(otherApplication), DisplayName: "adf-x"}, refWorkspace)
-	return []flowehr.Resource{workspace, metastore, use, credential, location, catalog, schema, principal,
+	return []flowehr.Resource{workspace, metastore, use, credential, location, catalog, schema, principal, group,
+		resource(t, azure.KindPrivileges, "group", azure.PrivilegesSpec{Workspace: at, Securable: "catalog", Name: "cat_x", Principal: azure.Lit(group.Ref.Name),
+			Privileges: []string{"ALL_PRIVILEGES"}}, catalog.Ref, refWorkspace, group.Ref),
 		resource(t, azure.KindPrivileges, "admins", azure.PrivilegesSpec{Workspace: at, Securable: "catalog", Name: "cat_x", Principal: azure.Lit(otherApplication),
 			Privileges: privileges}, catalog.Ref, refWorkspace, principal.Ref)}
 }
@@ -191,6 +206,54 @@ func TestFilesOfSeveralBlocks(t *testing.T) {
 	}
 }
 
+// A file of the workspace has the folders above it made, is overwritten, and may not be larger than one import carries.
+func TestFilesOfTheWorkspace(t *testing.T) {
+	p := newPlanes(t, azuresim.Options{Seed: 31})
+	id, address := p.workspace()
+	target := p.target()
+	makeDo(t, target, resource(t, azure.KindWorkspace, refWorkspace.Name, azure.WorkspaceSpec{Resource: id, URL: azure.Lit(address)}))
+	file := func(content string) flowehr.Resource {
+		return resource(t, azure.KindFile, "s", azure.FileSpec{Workspace: azure.Lit(address), Path: "/flowehr/init_scripts/a/b/s.sh", From: "s.sh", Digest: p.file("s.sh", content)})
+	}
+	rec := makeDo(t, target, file("echo 1"))
+	standsAs(t, target, rec, true)
+	rec = update(t, target, file("echo 2"), rec)
+	standsAs(t, target, rec, true)
+	if _, err := target.Do(t.Context(), flowehr.Step{Action: flowehr.Update, Want: file(strings.Repeat("#", workspaceFileLimit+1)), Prior: &rec}, &noted{}); err == nil || !strings.Contains(err.Error(), "s.sh is larger than the 10 MB") {
+		t.Errorf("a large one: %v", err)
+	}
+	var status struct {
+		Type string `json:"object_type"`
+	}
+	if err := (bricks{p.client}).get(t.Context(), azure.Lit(address), workspacePath+"get-status?path=/flowehr/init_scripts/a/b/s.sh", &status); err != nil || status.Type != "FILE" {
+		t.Errorf("it is a %q, %v; want a FILE", status.Type, err)
+	}
+}
+
+// A group of the account that is only used must stand; nobody's group is ever removed.
+func TestAccountGroups(t *testing.T) {
+	p := newPlanes(t, azuresim.Options{Seed: 32})
+	target := p.target()
+	group := func(name string, make bool) flowehr.Resource {
+		return resource(t, azure.KindAccountGroup, name, azure.AccountGroupSpec{Account: "11111111-2222-4333-8444-555555555555", Name: name, Make: make})
+	}
+	_, err := target.Do(t.Context(), flowehr.Step{Action: flowehr.Create, Want: group("unity_catalog_admins", false)}, &noted{})
+	if err == nil || !strings.Contains(err.Error(), `has no group "unity_catalog_admins"`) {
+		t.Errorf("one that does not stand: %v", err)
+	}
+	made := makeDo(t, target, group("unity_catalog_admins", true))
+	if used := makeDo(t, target, group("Unity_Catalog_Admins", false)); used.ID != made.ID || made.Outputs[azure.OutGroupID] != made.ID {
+		t.Errorf("found %q, made %q", used.ID, made.ID)
+	}
+	if again := makeDo(t, target, group("unity_catalog_admins", true)); again.ID != made.ID {
+		t.Errorf("made twice: %q and %q", again.ID, made.ID)
+	}
+	if _, err := target.Do(t.Context(), flowehr.Step{Action: flowehr.Delete, Want: made.Resource, Prior: &made}, &noted{}); err != nil {
+		t.Fatal(err)
+	}
+	standsAs(t, target, made, true)
+}
+
 // A copy of a rotated secret is seen to be stale, and the old one is not.
 func TestStaleCopiesAreSeen(t *testing.T) {
 	p := newPlanes(t, azuresim.Options{Seed: 27})
@@ -235,8 +298,8 @@ func TestLibrariesLeave(t *testing.T) {
 	spec.Libraries.PyPI = nil
 	update(t, target, resource(t, azure.KindCluster, "FlowEHR Cluster", spec), rec)
 	have, err := (clusterMinder{bricks{p.client}}).libraryStatuses(t.Context(), spec.Workspace, rec.ID)
-	if err != nil || len(have) != 1 || have[0].Library.Maven == nil {
-		t.Errorf("libraries are %+v, %v; want the one from Maven alone", have, err)
+	if err != nil || len(have) != 2 || slices.ContainsFunc(have, func(s libraryStatus) bool { return s.Library.PyPI != nil }) {
+		t.Errorf("libraries are %+v, %v; want the one from Maven and the jar alone", have, err)
 	}
 }
 
@@ -255,7 +318,7 @@ func TestClusterDriftIsSeen(t *testing.T) {
 		"conf":    func(c *cluster) { c.Conf["spark.x"] = "other" },
 		"tags":    func(c *cluster) { c.Tags["environment"] = "other" },
 		"env":     func(c *cluster) { c.Env["WORKSPACE"] = "other" },
-		"scripts": func(c *cluster) { c.InitScripts = nil },
+		"scripts": func(c *cluster) { c.InitScripts = c.InitScripts[1:] },
 		"runtime": func(c *cluster) { c.SparkVersion = "13.3.x-scala2.12" },
 	} {
 		have, found, err := m.find(t.Context(), spec)

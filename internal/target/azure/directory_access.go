@@ -45,7 +45,7 @@ func (m federationMinder) get(ctx context.Context, s azure.FederationSpec) (f fe
 }
 
 func (m federationMinder) ensure(ctx context.Context, s azure.FederationSpec, _ task) (made, error) {
-	want := federation{Name: s.Name, Issuer: s.Issuer, Subject: s.Subject, Audiences: []string{tokenAudience}}
+	want := federation{Name: s.Name, Issuer: s.Issuer, Subject: text(s.Subject), Audiences: []string{tokenAudience}}
 	err := m.eventually(ctx, "make federated credential "+s.Name, func() error {
 		f, found, err := m.get(ctx, s)
 		if err != nil {
@@ -78,7 +78,7 @@ func (m federationMinder) read(ctx context.Context, s azure.FederationSpec, _ st
 	if err != nil || !found {
 		return s, made{}, cmpErr(err, gone("federated credential %s", s.Name))
 	}
-	s.Issuer, s.Subject = f.Issuer, f.Subject
+	s.Issuer, s.Subject = f.Issuer, azure.Lit(f.Subject)
 	return s, made{id: text(s.Application) + "/" + s.Name}, nil
 }
 

@@ -18,7 +18,7 @@ func directoryResources(t testing.TB, p *planes, identity string, s azure.Applic
 	return []flowehr.Resource{
 		resource(t, azure.KindGroup, refGroup.Name, group), app,
 		resource(t, azure.KindFederation, "github", azure.FederationSpec{Application: azure.Out(refApp, azure.OutObjectID), Name: "github",
-			Issuer: azuresim.GitHubIssuer, Subject: subject}, refApp),
+			Issuer: azuresim.GitHubIssuer, Subject: azure.Lit(subject)}, refApp),
 		resource(t, azure.KindMember, "writer in apps", azure.MemberSpec{Group: azure.Out(refGroup, azure.OutObjectID), Member: azure.Out(refApp, azure.OutPrincipalID)}, refApp, refGroup),
 		resource(t, azure.KindGrant, "writer reads users", azure.GrantSpec{Principal: azure.Out(refApp, azure.OutPrincipalID), Role: "User.Read.All"}, refApp),
 		resource(t, azure.KindIdentity, "factory", azure.IdentitySpec{Principal: azure.Lit(identity)}),

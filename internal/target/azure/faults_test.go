@@ -86,7 +86,7 @@ func everything(t *testing.T, seed uint64) (p *planes, want []flowehr.Resource, 
 		hubResources(t, hubChange{description: "Beds", file: "on: push\n", secret: "ACR_NAME", members: []string{"ada"}, approvals: 1, disposable: true}),
 		{resource(t, azure.KindTrigger, "daily", azure.TriggerSpec{Factory: factory, Name: "daily", Started: true}),
 			resource(t, azure.KindFederation, "github", azure.FederationSpec{Application: azure.Out(refApp, azure.OutObjectID), Name: "github",
-				Issuer: azuresim.GitHubIssuer, Subject: "repo:trust/a:environment:dev"}, refApp),
+				Issuer: azuresim.GitHubIssuer, Subject: azure.Lit("repo:trust/a:environment:dev")}, refApp),
 			resource(t, azure.KindMember, "writer in apps", azure.MemberSpec{Group: azure.Out(refGroup, azure.OutObjectID), Member: azure.Out(refApp, azure.OutPrincipalID)}, refApp, refGroup),
 			resource(t, azure.KindGrant, "writer reads users", azure.GrantSpec{Principal: azure.Out(refApp, azure.OutPrincipalID), Role: "User.Read.All"}, refApp),
 			resource(t, azure.KindIdentity, "factory", azure.IdentitySpec{Principal: azure.Lit(p.factoryIdentity())})},
@@ -101,7 +101,7 @@ func everything(t *testing.T, seed uint64) (p *planes, want []flowehr.Resource, 
 }
 
 // lasting are kinds whose things belong to a stack, or leave nothing.
-var lasting = []string{azure.KindIdentity, azure.KindWorkspace, azure.KindTrigger, azure.KindConnectivity}
+var lasting = []string{azure.KindIdentity, azure.KindWorkspace, azure.KindTrigger, azure.KindConnectivity, azure.KindAccountGroup}
 
 // Whatever calls fail, before or after they had their effect, in the end everything stands once, as described, no secret
 // was shown, and everything can be taken away again.

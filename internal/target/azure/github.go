@@ -73,7 +73,8 @@ func absent(err error, what string) error {
 }
 
 // repositoryMinder looks after the repositories of apps. Removing one archives it: code that people wrote is not ours to
-// lose. Only one that is disposable, such as that of a pull request's environment, is deleted.
+// lose. Only one that is disposable, such as that of a pull request's environment, is deleted. One that another environment of
+// the app releases from stays as it is.
 type repositoryMinder struct{ hub }
 
 func (m repositoryMinder) ensure(ctx context.Context, s azure.RepositorySpec, t task) (made, error) {
@@ -109,10 +110,42 @@ func (m repositoryMinder) remove(ctx context.Context, s azure.RepositorySpec, id
 	if _, _, err := m.read(ctx, s, id); err != nil {
 		return err
 	}
+	if others, err := m.others(ctx, s.Owner, s.Name, s.Marker); err != nil || len(others) > 0 {
+		return err
+	}
 	if s.Disposable {
 		return m.client.DeleteRepository(ctx, s.Owner, s.Name)
 	}
 	return m.client.Archive(ctx, s.Owner, s.Name)
+}
+
+// others lists the GitHub environments of a repository that an environment of the app releases to. Those of the environment that
+// is taken down are gone when this is asked, since they are made last.
+func (h hub) others(ctx context.Context, owner, repository, marker string) ([]string, error) {
+	if marker == "" {
+		return nil, nil
+	}
+	return h.client.EnvironmentsWith(ctx, owner, repository, marker)
+}
+
+// sharedWith lists who else releases from the repository that a record is, or is the team of.
+func (t *Target) sharedWith(ctx context.Context, rec flowehr.Record) ([]string, error) {
+	h := newHub(t.o.GitHub, t.o.Client)
+	switch rec.Resource.Ref.Kind {
+	case azure.KindRepository:
+		s, err := decodeSpec[azure.RepositorySpec](rec.Resource)
+		if err = cmpErr(err, h.err); err != nil {
+			return nil, err
+		}
+		return h.others(ctx, s.Owner, s.Name, s.Marker)
+	case azure.KindTeam:
+		s, err := decodeSpec[azure.TeamSpec](rec.Resource)
+		if err = cmpErr(err, h.err); err != nil {
+			return nil, err
+		}
+		return h.others(ctx, s.Owner, s.Repository, s.Marker)
+	}
+	return nil, nil
 }
 
 // teamMinder looks after teams, their members and what they may do in the app's repository.
@@ -159,6 +192,9 @@ func lower(names []string) []string {
 func (m teamMinder) remove(ctx context.Context, s azure.TeamSpec, _ string) error {
 	if m.err != nil {
 		return m.err
+	}
+	if others, err := m.others(ctx, s.Owner, s.Repository, s.Marker); err != nil || len(others) > 0 {
+		return err
 	}
 	return m.client.DeleteTeam(ctx, s.Owner, s.Name)
 }
@@ -226,7 +262,18 @@ func (m deploymentMinder) ensure(ctx context.Context, s azure.GitHubDeploymentSp
 		values[name] = value
 	}
 	e := github.Environment{Owner: s.Owner, Repository: s.Repository, Name: s.Name, Branches: s.Branches}
-	return deploymentMade(s), m.client.EnsureEnvironment(ctx, e, values)
+	if err := m.client.EnsureEnvironment(ctx, e, values); err != nil {
+		return deploymentMade(s), err
+	}
+	return m.told(ctx, s)
+}
+
+// told is what is made, with the subject that its jobs sign in to Azure with.
+func (m deploymentMinder) told(ctx context.Context, s azure.GitHubDeploymentSpec) (made, error) {
+	now := deploymentMade(s)
+	subject, err := m.client.Subject(ctx, s.Owner, s.Repository, s.Name)
+	now.outputs = map[string]string{azure.OutSubject: subject}
+	return now, err
 }
 
 // read leaves out the source of a stale or missing copy, and shows a secret that nobody described without one.
@@ -254,7 +301,8 @@ func (m deploymentMinder) read(ctx context.Context, s azure.GitHubDeploymentSpec
 	if len(now) > 0 || s.Secrets != nil {
 		s.Secrets = now
 	}
-	return s, deploymentMade(s), nil
+	is, err := m.told(ctx, s)
+	return s, is, err
 }
 
 func (m deploymentMinder) stale(ctx context.Context, source azure.Source, written time.Time) (bool, error) {
@@ -298,7 +346,7 @@ func (m repositoryFileMinder) read(ctx context.Context, s azure.RepositoryFileSp
 	return s, repositoryFileMade(s), nil
 }
 
-// remove leaves a file of an archived repository where it is.
+// remove leaves a file of an archived repository where it is, and one that others of the app need.
 func (m repositoryFileMinder) remove(ctx context.Context, s azure.RepositoryFileSpec, _ string) error {
 	if m.err != nil {
 		return m.err
@@ -306,6 +354,9 @@ func (m repositoryFileMinder) remove(ctx context.Context, s azure.RepositoryFile
 	r, err := m.client.Repository(ctx, s.Owner, s.Repository)
 	if err != nil || r.Archived {
 		return absent(err, "repository "+s.Repository)
+	}
+	if others, err := m.others(ctx, s.Owner, s.Repository, s.Marker); err != nil || len(others) > 0 {
+		return err
 	}
 	return m.client.DeleteFile(ctx, s.Owner, s.Repository, s.Branch, s.Path, "Remove "+s.Path+" (flowehr)")
 }

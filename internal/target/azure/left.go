@@ -50,7 +50,13 @@ func (t *Target) Left(ctx context.Context, p flowehr.Plan, names azure.Names) (P
 		}
 		proof.Looked = append(proof.Looked, step.Want.Ref.String())
 		rec, err := t.Read(ctx, *step.Prior)
+		var others []string
+		if err == nil {
+			others, err = t.sharedWith(ctx, *step.Prior)
+		}
 		switch {
+		case err == nil && len(others) > 0:
+			proof.Looked[len(proof.Looked)-1] += ", which stays for " + strings.Join(others, ", ")
 		case err == nil:
 			proof.Left = append(proof.Left, Leftover{Kind: step.Want.Ref.Kind, Name: step.Want.Ref.Name, ID: rec.ID})
 		case !errors.Is(err, apply.ErrGone):

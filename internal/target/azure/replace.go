@@ -25,6 +25,8 @@ func Replace(kind string) []string {
 		return []string{"/scope", "/key"}
 	case azure.KindFile:
 		return []string{"/path"}
+	case azure.KindAccountGroup:
+		return []string{"/account", "/name"}
 	case azure.KindMetastore:
 		return []string{"/region", "/storageRoot"}
 	case azure.KindCatalog:

@@ -17,6 +17,7 @@ type manager struct {
 	w          *world
 	o          Options
 	conditions Conditions
+	origin     origin
 	faults     *faultPlan
 
 	routes   []managerRoute

@@ -214,7 +214,8 @@ func (m *manager) denied(id string, by caller, write bool) *serviceError {
 		if r.Deny != "" && key(id) == key(r.ID) && (!write || r.Deny == "denyWriteAndDelete") && !m.excluded(r, by) {
 			return denyAssignment(by, id, "the deployment stack "+r.Stack)
 		}
-		if strings.EqualFold(r.Type, typeDatabricks) && within(id, textAt(r.Want, "properties", "managedResourceGroupId")) {
+		// A workspace that is being made for the first time has no group yet, and everything is within "".
+		if managed := textAt(r.Want, "properties", "managedResourceGroupId"); managed != "" && strings.EqualFold(r.Type, typeDatabricks) && within(id, managed) {
 			return denyAssignment(by, id, "Azure Databricks")
 		}
 		if write && strings.EqualFold(r.Type, typeLock) && textAt(r.Want, "properties", "level") == "ReadOnly" {

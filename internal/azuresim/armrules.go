@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Conditions are circumstances of the subscription that get in the way of deployments.
@@ -15,6 +16,15 @@ type Conditions struct {
 	Quotas       map[string]int      `json:"quotas,omitempty"`       // how many resources of a type there may be
 	Policies     []Policy            `json:"policies,omitempty"`
 	Rejected     map[string]string   `json:"rejected,omitempty"` // type to what its provider says against every body
+
+	// Lapse has access tokens end by virtual time, TokenLife after they were made. Without it they last for as long as the simulation:
+	// clients count a token's hour by their own clock, ahead of which virtual time runs.
+	Lapse     bool          `json:"lapse,omitempty"`
+	TokenLife time.Duration `json:"tokenLife,omitempty"` // 0 means an hour
+
+	// Skew is how far the clock of the services is ahead of virtual time, by which clients set theirs: it makes a client's clock slow,
+	// or fast when it is negative. Responses are dated by it and assertions of clients are held to it.
+	Skew time.Duration `json:"skew,omitempty"`
 }
 
 // Policy denies resources of a type, or with Region all elsewhere.

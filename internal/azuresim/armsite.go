@@ -139,9 +139,14 @@ func (m *manager) sticky(site *resource) map[string]bool {
 
 // containerLog is what the containers of an app printed. None ran, and every line says so.
 func containerLog(site *resource) []byte {
-	config := webConfig(site)
+	image, _ := webConfig(site)["linuxFxVersion"].(string)
+	if image == "" {
+		image = "no image is set"
+	} else {
+		image += " was not pulled"
+	}
 	var b strings.Builder
-	for _, line := range []string{"image " + fmt.Sprint(config["linuxFxVersion"]) + " was not pulled", "no container of " + site.displayName() + " was started", simulatedApp} {
+	for _, line := range []string{image, "no container of " + site.displayName() + " was started", simulatedApp} {
 		if !strings.HasPrefix(line, "SIMULATED") {
 			line = "SIMULATED: " + line
 		}

@@ -10,6 +10,9 @@ import (
 
 // special answers what is not the creating, reading, changing or deleting of a resource. It returns false for the rest.
 func (m *manager) special(c *call, t target) (answer, bool) {
+	if a, done := m.endpointConnection(c, t); done {
+		return a, true
+	}
 	typ, rest := strings.ToLower(t.Type), strings.ToLower(t.Rest)
 	switch {
 	case strings.HasPrefix(typ, "microsoft.keyvault") && (strings.HasSuffix(typ, "/deletedvaults") || rest == "deletedvaults"):

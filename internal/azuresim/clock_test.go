@@ -1,8 +1,13 @@
 package azuresim_test
 
 import (
+	"bufio"
+	"context"
+	"crypto/tls"
 	"fmt"
+	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -60,6 +65,30 @@ func TestACallerThatNeverRestsDoesNotStopTime(t *testing.T) {
 		default:
 			a.now()
 		}
+	}
+}
+
+// TestAStalledClientDoesNotStopTime: a client is stopped in the middle of a request, as by Ctrl-Z, and stays connected.
+func TestAStalledClientDoesNotStopTime(t *testing.T) {
+	a := start(t, azuresim.Options{Quiet: time.Millisecond})
+	config := a.remote.TLS()
+	config.ServerName = "control.azuresim.invalid"
+	c, err := tls.Dial("tcp", a.address, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, "POST /wait HTTP/1.1\r\nHost: control.azuresim.invalid\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	// The server asks for the body when it begins to read it, so that the request is in flight from here on.
+	if line, err := bufio.NewReader(c).ReadString('\n'); err != nil || !strings.Contains(line, "100 Continue") {
+		t.Fatalf("%q %v", line, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // really; without end time would stand still
+	defer cancel()
+	if err := a.remote.Wait(ctx, time.Hour); err != nil {
+		t.Errorf("time stands still for somebody who does not go on: %v", err)
 	}
 }
 

@@ -44,6 +44,26 @@ func (s *Sim) control(c *call) answer {
 		}
 		s.w.dirty()
 		return ok(nil)
+	case "POST /origin":
+		var in struct {
+			Network string `json:"network"`
+		}
+		if err := c.decode(&in); err != nil {
+			return fail(http.StatusBadRequest, "BadRequest", "%v", err)
+		}
+		s.manager.origin = origin{said: true, network: in.Network}
+		return ok(nil)
+	case "POST /metastores":
+		var in Metastore
+		err := c.decode(&in)
+		if err == nil {
+			err = s.standMetastore(in)
+		}
+		if err != nil {
+			return fail(http.StatusBadRequest, "BadRequest", "%v", err)
+		}
+		s.w.dirty()
+		return ok(nil)
 	case "POST /faults":
 		var in Faults
 		if err := c.decode(&in); err != nil {

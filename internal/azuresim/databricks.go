@@ -1,6 +1,7 @@
 package azuresim
 
 import (
+	"encoding/json"
 	"maps"
 	"net/http"
 	"slices"
@@ -41,7 +42,7 @@ type workspace struct {
 	Scopes     map[string]*secretScope     `json:"scopes"`
 	Files      map[string]*dbfsFile        `json:"files"`
 	Streams    map[int64]*dbfsStream       `json:"streams"`
-	Objects    map[string]*workspaceObject `json:"objects"` // folders, files and notebooks by path
+	Objects    map[string]*workspaceObject `json:"tree"` // folders, files and notebooks by path
 	Clusters   map[string]*cluster         `json:"clusters"`
 	Libraries  map[string][]*libraryState  `json:"libraries"` // by cluster
 	Runs       map[int64]*sparkRun         `json:"runs"`
@@ -295,7 +296,10 @@ func scimFilter(c *call) (name, value string, good bool) {
 		return "", "", true
 	}
 	name, value, good = strings.Cut(filter, " eq ")
-	value = strings.Trim(strings.TrimSpace(value), `"`)
+	value = strings.TrimSpace(value)
+	if strings.HasPrefix(value, `"`) && json.Unmarshal([]byte(value), &value) != nil {
+		return "", "", false
+	}
 	return strings.TrimSpace(name), value, good
 }
 

@@ -64,6 +64,7 @@ func (m *metastore) describe() object {
 // metastoreBody is what calls about metastores tell.
 type metastoreBody struct {
 	Info struct {
+		ID      string `json:"metastore_id"` // taken by the simulation alone, for one that is said to stand already
 		Name    string `json:"name"`
 		Region  string `json:"region"`
 		Storage string `json:"storage_root"`
@@ -128,6 +129,8 @@ func (d *databricks) makeMetastore(c *call, account string, body metastoreBody) 
 	}
 	for _, other := range st.Metastores {
 		switch {
+		case other.ID == body.Info.ID:
+			return brick(http.StatusBadRequest, "METASTORE_ALREADY_EXISTS", "Metastore '%s' already exists.", other.ID)
 		case other.Account != account:
 		case other.Name == body.Info.Name:
 			return brick(http.StatusBadRequest, "METASTORE_ALREADY_EXISTS", "Metastore '%s' already exists.", other.Name)
@@ -138,7 +141,11 @@ func (d *databricks) makeMetastore(c *call, account string, body metastoreBody) 
 	if st.Metastores == nil {
 		st.Metastores = map[string]*metastore{}
 	}
-	m := &metastore{ID: d.w.newID(), Account: account, Name: body.Info.Name, Region: body.Info.Region, Owner: c.Caller.AppID, Made: d.w.now()}
+	id := body.Info.ID
+	if id == "" {
+		id = d.w.newID()
+	}
+	m := &metastore{ID: id, Account: account, Name: body.Info.Name, Region: body.Info.Region, Owner: c.Caller.AppID, Made: d.w.now()}
 	if body.Info.Storage != "" {
 		m.Storage = strings.TrimRight(body.Info.Storage, "/") + "/" + m.ID
 	}

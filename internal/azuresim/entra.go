@@ -35,6 +35,7 @@ const GitHubIssuer = "https://token.actions.githubusercontent.com"
 type entra struct {
 	w      *world
 	tenant string
+	skew   func() time.Duration // of the services' clock
 }
 
 // deviceCode is a sign-in that a person completes elsewhere.
@@ -133,7 +134,7 @@ func (e *entra) clientCredentials(form url.Values) answer {
 	} else if refused := e.checkSecret(app, id, form.Get("client_secret")); refused != nil {
 		return *refused
 	}
-	return ok(map[string]any{"token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599,
+	return ok(map[string]any{"token_type": "Bearer", "expires_in": lifeTold, "ext_expires_in": lifeTold,
 		"access_token": e.access(app, audienceOf(form.Get("scope")), false)})
 }
 
@@ -164,7 +165,7 @@ func (e *entra) checkAssertion(app *principal, id, assertion string) *answer {
 	if !good {
 		return refuse(700027, "Client assertion failed signature validation.")
 	}
-	if now := e.w.now(); now.Add(5*time.Minute).Unix() < said.NotBefore || now.Add(-5*time.Minute).Unix() >= said.Expires {
+	if now := e.w.now().Add(e.skew()); now.Add(5*time.Minute).Unix() < said.NotBefore || now.Add(-5*time.Minute).Unix() >= said.Expires {
 		return refuse(700024, "Client assertion is not within its valid time range. Current time: %s, assertion valid from %s, expiry time of assertion %s.",
 			stamp(now), stamp(time.Unix(said.NotBefore, 0)), stamp(time.Unix(said.Expires, 0)))
 	}
@@ -193,6 +194,9 @@ func (e *entra) checkAssertion(app *principal, id, assertion string) *answer {
 	}
 	return refuse(missing, "No matching federated identity record found for presented assertion issuer '%s'.", said.Issuer)
 }
+
+// lifeTold is how many seconds clients are told that a token lasts.
+const lifeTold = 3599
 
 // access makes an access token.
 func (e *entra) access(p *principal, audience string, user bool) string {
@@ -254,7 +258,7 @@ func (e *entra) personal(p *principal, client, audience string) answer {
 		ObjectID: p.ID, Tenant: e.tenant, Name: p.Name, Username: p.Name, Version: "2.0"}
 	refresh := claims{Subject: p.ID, ObjectID: p.ID, Audience: "refresh", Expires: unix(now.AddDate(0, 3, 0))}
 	info := base64.RawURLEncoding.EncodeToString(mustJSON(map[string]string{"uid": p.ID, "utid": e.tenant}))
-	return ok(map[string]any{"token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599, "scope": audience + "/.default", "access_token": e.access(p, audience, true),
+	return ok(map[string]any{"token_type": "Bearer", "expires_in": lifeTold, "ext_expires_in": lifeTold, "scope": audience + "/.default", "access_token": e.access(p, audience, true),
 		"refresh_token": e.w.sign(refresh), "id_token": e.w.sign(id), "client_info": info})
 }
 

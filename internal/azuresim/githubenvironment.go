@@ -268,8 +268,8 @@ func (c *gitCall) getSubject() answer {
 	case c.repo.Made.Before(numbered):
 		return ok(object{"use_default": true})
 	}
-	owner, err := strconv.ParseUint(hexOf(c.g.w.seed, 3, "owner", strings.ToLower(c.repo.Owner)), 16, 32)
-	if err != nil { // three bytes in hex
+	owner, err := strconv.ParseUint(hexOf(c.g.w.seed, 6, "owner", strings.ToLower(c.repo.Owner)), 16, 32)
+	if err != nil { // written in hex
 		panic("azuresim: " + err.Error())
 	}
 	return ok(object{"use_default": true, "sub_claim_prefix": fmt.Sprintf("repo:%s@%d/%s@%d", c.repo.Owner, owner, c.repo.Name, c.repo.ID)})

@@ -106,15 +106,22 @@ func (s *Sim) accept(ctx context.Context, l net.Listener, web *connListener) err
 		if err != nil {
 			return err
 		}
-		s.wg.Go(func() { s.greet(ctx, tls.Server(plain, config), web) })
+		s.wg.Go(func() { s.greet(ctx, plain, config, web) })
 	}
 }
 
-func (s *Sim) greet(ctx context.Context, c *tls.Conn, web *connListener) {
+func (s *Sim) greet(ctx context.Context, plain net.Conn, config *tls.Config, web *connListener) {
 	// A client that dials is about to ask for something: time stands still for it.
 	s.do(func() {})
 	limit, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
+	late := context.AfterFunc(limit, func() { _ = plain.SetDeadline(time.Unix(1, 0)) })
+	hailed, err := hail(plain)
+	if !late() || err != nil {
+		_ = plain.Close()
+		return
+	}
+	c := tls.Server(hailed, config)
 	if c.HandshakeContext(limit) != nil {
 		_ = c.Close()
 		return

@@ -44,8 +44,14 @@ func (m *manager) dataRole(principal, scope string, guids ...string) bool {
 	return false
 }
 
-// private reports whether callers reach a resource by a private endpoint. They do when one stands in a network that is
-// peered with another: callers of the simulation that are not let in from outside are taken to sit there, as runners do.
+// origin is where the callers of a simulation are. Until it is said, they are taken to be wherever a peering leads to.
+type origin struct {
+	said    bool
+	network string // id of a virtual network; empty is outside of all
+}
+
+// private reports whether callers reach a resource by a private endpoint: one that stands in their own network or in one that
+// is peered with it.
 func (m *manager) private(r *resource) bool {
 	for _, e := range m.w.Manager.Resources {
 		if !strings.EqualFold(e.Type, "Microsoft.Network/privateEndpoints") || e.Want == nil {
@@ -54,20 +60,32 @@ func (m *manager) private(r *resource) bool {
 		aimed := slices.ContainsFunc(listAt(e.Want, "properties", "privateLinkServiceConnections"), func(v any) bool {
 			return key(textAt(asObject(v), "properties", "privateLinkServiceId")) == key(r.ID)
 		})
-		subnet := textAt(e.Want, "properties", "subnet", "id")
-		if aimed && m.peered(parentID(subnet)) {
+		if aimed && m.near(parentID(textAt(e.Want, "properties", "subnet", "id"))) {
 			return true
 		}
 	}
 	return false
 }
 
-func (m *manager) peered(network string) bool {
-	if network == "" {
+// near reports whether callers are in a network or in one that is peered with it, from both sides.
+func (m *manager) near(network string) bool {
+	switch from := m.origin.network; {
+	case network == "":
 		return false
+	case !m.origin.said:
+		return m.peered(network, "")
+	case from == "":
+		return false
+	default:
+		return key(from) == key(network) || m.peered(from, network) && m.peered(network, from)
 	}
+}
+
+// peered reports whether a network has a peering with another, or with any when the other is empty.
+func (m *manager) peered(network, other string) bool {
 	for _, r := range m.w.Manager.Resources {
-		if strings.EqualFold(r.Type, typeNetwork+"/virtualNetworkPeerings") && within(r.ID, network) && r.Want != nil {
+		if strings.EqualFold(r.Type, typeNetwork+"/virtualNetworkPeerings") && within(r.ID, network) && r.Want != nil &&
+			(other == "" || key(textAt(r.Want, "properties", "remoteVirtualNetwork", "id")) == key(other)) {
 			return true
 		}
 	}

@@ -32,6 +32,7 @@ func (s *Sim) planes() {
 
 	sql := newSQLServers(s)
 	s.conn("*.database.windows.net", "tds/8.0", sql.serve)
+	s.conn("*.postgres.database.azure.com", "postgresql", refusePostgres)
 }
 
 // populatePlanes puts into a new world what those services have from the beginning.

@@ -91,6 +91,19 @@ func (r *Remote) Stand(ctx context.Context, id string, body map[string]any) erro
 	return r.control(ctx, http.MethodPost, "/stand", map[string]any{"id": id, "body": body}, nil)
 }
 
+// From says where all callers of the simulation are from now on: in the virtual network with an id, which need not stand, or with
+// an empty one outside of all networks, as a laptop is. Private endpoints are reached from their own network and from those that
+// are peered with it. Until it is said, callers count as being wherever a peering leads to.
+func (r *Remote) From(ctx context.Context, network string) error {
+	return r.control(ctx, http.MethodPost, "/origin", map[string]any{"network": network}, nil)
+}
+
+// StandMetastore puts a metastore of Unity Catalog into an account of Databricks as if it had always been there. Doing it again
+// changes nothing.
+func (r *Remote) StandMetastore(ctx context.Context, m Metastore) error {
+	return r.control(ctx, http.MethodPost, "/metastores", m, nil)
+}
+
 // Summary tells what stands in the simulated world.
 func (r *Remote) Summary(ctx context.Context) (Summary, error) {
 	var out Summary

@@ -1,8 +1,10 @@
 package azuresim
 
+import "time"
+
 // services names who answers for which host.
 func (s *Sim) services() {
-	s.entra = &entra{w: s.w, tenant: s.o.Tenant}
+	s.entra = &entra{w: s.w, tenant: s.o.Tenant, skew: func() time.Duration { return s.manager.conditions.Skew }}
 	s.manager = newManager(s.w, s.o, &s.faults)
 	s.host(controlHost, s.control)
 	s.host(loginHost, s.entra.serve)

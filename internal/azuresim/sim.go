@@ -209,7 +209,9 @@ func (s *Sim) serveHTTP(rw http.ResponseWriter, r *http.Request) {
 	s.w.clock.enter()
 	s.w.mu.Unlock()
 	defer s.do(s.w.clock.leave)
-	body, err := io.ReadAll(io.LimitReader(r.Body, 64<<20))
+	var body []byte
+	var err error
+	s.withClient(func() { body, err = io.ReadAll(io.LimitReader(r.Body, 64<<20)) })
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
@@ -227,8 +229,36 @@ func (s *Sim) serveHTTP(rw http.ResponseWriter, r *http.Request) {
 		h[name] = values
 	}
 	h.Set(Header, "true")
-	rw.WriteHeader(a.Status)
-	_, _ = rw.Write(a.Body) // a client that left needs no answer
+	s.withClient(func() {
+		rw.WriteHeader(a.Status)
+		_, _ = rw.Write(a.Body) // a client that left needs no answer
+	})
+}
+
+// stalled is for how long, really, time stands still for a client that neither sends the rest of its request nor takes the
+// rest of its answer.
+const stalled = 500 * time.Millisecond
+
+// withClient reads from or writes to a client whose request is in flight. Time stands still meanwhile, but not for one that was
+// stopped or hangs: nobody else would get on.
+func (s *Sim) withClient(f func()) {
+	let := make(chan struct{})
+	t := time.AfterFunc(stalled, func() {
+		defer close(let)
+		s.w.mu.Lock()
+		defer s.w.mu.Unlock()
+		s.w.clock.leave()
+	})
+	defer func() {
+		if t.Stop() {
+			return
+		}
+		<-let
+		s.w.mu.Lock()
+		defer s.w.mu.Unlock()
+		s.w.clock.enter()
+	}()
+	f()
 }
 
 // answer finds who answers a call and asks until there is an answer.
@@ -271,6 +301,6 @@ func (s *Sim) stamped(a answer) answer {
 	id := uuidOf(s.o.Seed, "request", strconv.Itoa(s.requests))
 	a.Header.Set("x-ms-request-id", id)
 	a.Header.Set("x-ms-correlation-request-id", id)
-	a.Header.Set("Date", s.w.now().Format(http.TimeFormat))
+	a.Header.Set("Date", s.w.now().Add(s.manager.conditions.Skew).Format(http.TimeFormat))
 	return a
 }

@@ -167,6 +167,9 @@ func (g *sqlGuest) database() string { return g.name }
 
 func (g *sqlGuest) run(text string, params []tdsParameter) (results []sqlResult) {
 	g.q.s.do(func() { results = g.batch(text, params) })
+	if g.q.s.saver != nil && g.q.s.saver.save() != nil {
+		return []sqlResult{{err: sqlFail(40197, 17, "The simulation cannot keep its world on this machine's disk.")}}
+	}
 	return results
 }
 

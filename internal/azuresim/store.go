@@ -15,8 +15,10 @@ import (
 	"time"
 )
 
-// saver keeps the world in a file. Whatever happens, the file holds the world as it was at one instant, and once a change
-// was answered to a client it is in the file. Calls that are answered at the same time share a write.
+// saver keeps the world in a file. Whatever happens, the file holds the world as it was at one instant. While saving is cheap, a
+// change is in the file before it is answered. When the world has grown so that it takes more than [cheap], writes are grouped
+// so that they take about a tenth of the time: what was answered within the last [behind] times the duration of a write is lost with a
+// killed process. The record of what was deployed is in the same world, so that both are of one instant then too.
 //
 // The file has two JSON values: the state, and the parts of it that are many and change one at a time, which are not encoded
 // anew while they stay as they are.
@@ -24,8 +26,14 @@ type saver struct {
 	w    *world
 	path string
 
-	mu    sync.Mutex // one writer
-	stale bool       // under the world's lock: something is not in the file
+	mu      sync.Mutex // one writer
+	last    time.Time  // when the last write ended
+	took    time.Duration
+	waiting bool  // a write will come by itself
+	failed  error // of that write; the next call is told
+	closed  bool
+
+	stale bool // under the world's lock: something is not in the file
 
 	seed   maphash.Seed
 	chunks map[string]chunk
@@ -68,19 +76,47 @@ func openSaver(dir string, w *world) (s *saver, fresh bool, err error) {
 	return s, fresh, nil
 }
 
-// save writes what is not in the file yet.
+// Saving is cheap up to this, and then done again only when so many times as long has passed.
+const (
+	cheap  = 10 * time.Millisecond
+	behind = 10
+)
+
+// save writes what is not in the file yet, or sees to it that it is written soon.
 func (s *saver) save() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.w.mu.Lock()
-	if !s.stale {
-		s.w.mu.Unlock()
+	if err := s.failed; err != nil {
+		s.failed = nil
+		return err
+	}
+	if wait := behind*s.took - time.Since(s.last); s.took > cheap && wait > 0 {
+		s.saveIn(wait)
 		return nil
 	}
-	data, err := s.encode()
-	s.stale = false
-	s.w.mu.Unlock()
-	if err != nil {
+	return s.flush()
+}
+
+func (s *saver) saveIn(wait time.Duration) {
+	if s.waiting {
+		return
+	}
+	s.waiting = true
+	time.AfterFunc(wait, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.waiting = false
+		if !s.closed {
+			s.failed = s.flush()
+		}
+	})
+}
+
+// flush writes what is not in the file yet.
+func (s *saver) flush() error {
+	began := time.Now()
+	data, err := s.take()
+	if err != nil || data == nil {
 		return err
 	}
 	// The rename is what a killed process needs. The disk is not waited for: a simulated world need not outlive a power cut.
@@ -88,7 +124,22 @@ func (s *saver) save() error {
 	if err := os.WriteFile(temp, data, 0o600); err != nil {
 		return err
 	}
-	return os.Rename(temp, s.path)
+	err = os.Rename(temp, s.path)
+	s.last = time.Now()
+	s.took = s.last.Sub(began)
+	return err
+}
+
+// take encodes the world as it is at this instant, nil when the file has it already.
+func (s *saver) take() ([]byte, error) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	if !s.stale {
+		return nil, nil
+	}
+	data, err := s.encode()
+	s.stale = err != nil
+	return data, err
 }
 
 // longKept is for how long it can be asked what came of an operation.
@@ -176,4 +227,10 @@ func (s *saver) hash(v any) uint64 {
 	return maphash.Bytes(s.seed, mustJSON(v))
 }
 
-func (s *saver) close() error { return s.save() }
+// close writes what is left. Nothing is written after it.
+func (s *saver) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	return errors.Join(s.failed, s.flush())
+}

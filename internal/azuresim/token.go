@@ -60,8 +60,8 @@ func (w *world) verify(token string) (claims, bool) {
 	return c, err == nil && json.Unmarshal(data, &c) == nil
 }
 
-// admit checks the bearer token of a call for one of the audiences; none means that no token is needed. Tokens do not lapse:
-// their hour is one of the client's clock, and virtual time runs ahead of it.
+// admit checks the bearer token of a call for one of the audiences; none means that no token is needed. Tokens lapse only where
+// [Conditions] say so.
 func (s *Sim) admit(c *call, audiences []string) *answer {
 	if len(audiences) == 0 {
 		return nil
@@ -74,6 +74,10 @@ func (s *Sim) admit(c *call, audiences []string) *answer {
 	if !good {
 		return s.challenge(audiences[0], "InvalidAuthenticationToken", "The access token is invalid.")
 	}
+	if life := s.manager.conditions.life(); s.manager.conditions.Lapse && s.w.now().Unix() >= said.IssuedAt+int64(life/time.Second) {
+		return s.challenge(audiences[0], "ExpiredAuthenticationToken", "The access token expiry UTC time '"+stamp(time.Unix(said.IssuedAt, 0).Add(life))+
+			"' is earlier than current UTC time '"+stamp(s.w.now())+"'.")
+	}
 	for _, a := range audiences {
 		if said.Audience == a {
 			c.Caller = caller{ObjectID: said.ObjectID, AppID: said.AppID, Tenant: said.Tenant, Name: said.Name, User: said.Kind == "user",
@@ -83,6 +87,14 @@ func (s *Sim) admit(c *call, audiences []string) *answer {
 	}
 	return s.challenge(audiences[0], "InvalidAuthenticationTokenAudience",
 		"The access token has been obtained for wrong audience or resource '"+said.Audience+"'. It should exactly match with one of the allowed audiences '"+strings.Join(audiences, "','")+"'.")
+}
+
+// life is for how long tokens are good.
+func (c Conditions) life() time.Duration {
+	if c.TokenLife == 0 {
+		return time.Hour
+	}
+	return c.TokenLife
 }
 
 func (s *Sim) challenge(audience, code, message string) *answer {

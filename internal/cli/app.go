@@ -136,7 +136,7 @@ func (a *app) groups() []commandGroup {
 			a.newPipelinesCommand(), a.newTriggersCommand(), a.newAppsCommand(), a.newSourcesCommand(), a.newLakeCommand(), a.newStoreCommand(), a.newSynthCommand(),
 		}},
 		{"help", "Look after it:", []*cobra.Command{
-			a.newAuditCommand(), a.newDoctorCommand(), a.newSimulatorCommand(), a.newCleanCommand(), a.newVersionCommand(),
+			a.newAuditCommand(), a.newComplianceCommand(), a.newDoctorCommand(), a.newSimulatorCommand(), a.newCleanCommand(), a.newVersionCommand(),
 		}},
 	}
 }

@@ -170,7 +170,7 @@ func (a *app) azureApply(ctx context.Context, s *azureSite, p flowehr.Plan, next
 	defer quiet()
 	o := s.applyOptions(a, sink)
 	o.KeepGoing = true
-	report, err := apply.Run(ctx, p, s.target, s.store, o)
+	report, err := apply.Run(ctx, p, s.target.During(p), s.store, o)
 	stop()
 	switch {
 	case err == nil && report.Complete():

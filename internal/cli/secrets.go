@@ -22,7 +22,8 @@ func (a *app) newSecretsCommand() *cobra.Command {
 		Use:   "secrets",
 		Short: "Keep passwords in the environment's vault",
 		Long: `A definition names a secret as ${NAME}. Its value is looked for in the process's environment, then in the file .env beside
-the definition, then in the vault. The vault is one encrypted file; its key stands in another folder.`,
+the definition, then in the vault. The vault is one encrypted file; its key stands in another folder. With --target azure
+the commands work on the key vault of the deployed environment, where deployments look last.`,
 	}
 	set := &cobra.Command{
 		Use:     "set NAME",
@@ -48,6 +49,9 @@ the definition, then in the vault. The vault is one encrypted file; its key stan
 }
 
 func (a *app) runSecretsSet(ctx context.Context, name string) error {
+	if a.target == string(flowehr.TargetAzure) {
+		return a.azureSecretsSet(ctx, name)
+	}
 	return a.withVault(ctx, func(v *vault.Vault, log *audit.Log) error {
 		value, err := a.readSecret(name)
 		if err != nil {
@@ -87,6 +91,9 @@ func (a *app) runSecretsList(ctx context.Context) error {
 	d, err := a.load(ctx, loadOptions{lenient: true})
 	if err != nil {
 		return err
+	}
+	if a.target == string(flowehr.TargetAzure) {
+		return a.azureSecretsList(ctx, d)
 	}
 	rows := map[string]*secretRow{}
 	var order []string
@@ -137,6 +144,9 @@ func (a *app) runSecretsList(ctx context.Context) error {
 // withVault opens the vault and the audit log of the environment, also when the definition lacks secrets: setting them
 // is how that is mended.
 func (a *app) withVault(ctx context.Context, f func(*vault.Vault, *audit.Log) error) error {
+	if a.target == string(flowehr.TargetAzure) {
+		return hint(usageError{errors.New("this command works on the vault of this machine")}, "Leave --target azure out.")
+	}
 	d, err := a.load(ctx, loadOptions{lenient: true})
 	if err != nil {
 		return err

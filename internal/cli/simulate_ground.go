@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 
 	"github.com/flowehr/flowehr"
@@ -18,6 +19,13 @@ type ground struct {
 	resources map[string]arm.Resource // by id
 	sub       string
 	location  string
+	used      *metastoreUsed // a metastore that the environment does not make
+}
+
+// metastoreUsed is a metastore of Unity Catalog that somebody else made, with the groups that may do something there.
+type metastoreUsed struct {
+	account, id string
+	groups      []string
 }
 
 // groundOf lists what env takes for granted: networks of its sources, the resource groups that it names, its network watcher.
@@ -46,6 +54,9 @@ func groundOf(env *flowehr.Environment, ci *azureCI, subscription string) ground
 	}
 	if m := env.Spark.Metastore; m != nil && m.ResourceGroup != "" {
 		g.groups[m.ResourceGroup] = true
+	}
+	if u, m := env.Spark.UnityCatalog, env.Spark.Metastore; u != nil && m != nil && m.Name == "" {
+		g.used = &metastoreUsed{env.Spark.DatabricksAccountID, m.ID, []string{u.CatalogAdminGroup, u.ExternalStorageAdminGroup}}
 	}
 	return g
 }
@@ -96,6 +107,36 @@ func (g *ground) lay(ctx context.Context, c *cloud.Client) ([]string, error) {
 		r := g.resources[id]
 		if err := put(id, r.APIVersion, arm.Object{"location": r.Location, "properties": r.Properties}); err != nil {
 			return made, err
+		}
+	}
+	if g.used == nil {
+		return made, nil
+	}
+	more, err := g.used.lay(ctx, c, g.location)
+	return append(made, more...), err
+}
+
+// lay makes the metastore and the groups of its account. Only a simulated account takes the id of a metastore from outside.
+func (u metastoreUsed) lay(ctx context.Context, c *cloud.Client, region string) ([]string, error) {
+	account := "/api/2.0/accounts/" + url.PathEscape(u.account)
+	err := c.Get(ctx, cloud.DatabricksAccount(), account+"/metastores/"+url.PathEscape(u.id), nil)
+	if !cloud.NotFound(err) {
+		return nil, err
+	}
+	info := map[string]string{"metastore_id": u.id, "name": "metastore-" + region, "region": region,
+		"storage_root": "abfss://unity-catalog@metastore.dfs.core.windows.net/"}
+	if err := c.Call(ctx, cloud.DatabricksAccount(), http.MethodPost, account+"/metastores", map[string]any{"metastore_info": info}, nil); err != nil {
+		return nil, err
+	}
+	made := []string{"metastore " + u.id}
+	for _, name := range u.groups {
+		err := c.Call(ctx, cloud.DatabricksAccount(), http.MethodPost, account+"/scim/v2/Groups", map[string]string{"displayName": name}, nil)
+		switch {
+		case cloud.Status(err) == http.StatusConflict:
+		case err != nil:
+			return made, err
+		default:
+			made = append(made, "group "+name)
 		}
 	}
 	return made, nil

@@ -249,7 +249,7 @@ func TestEachCheckCanBeBroken(t *testing.T) {
 			if b.check == "app-secrets" || b.check == "insights" || b.check == "network-perimeter" {
 				return // Azure gives settings by a POST only; a perimeter may be somebody else's
 			}
-			live := results(t, compliance.Input{Environment: environment(), Resources: good, State: state(broken), Live: w.live(t, specs(t)), At: at})[b.check]
+			live := results(t, compliance.Input{Environment: environment(), Resources: good, State: state(broken), Live: w.live(t, broken), At: at})[b.check]
 			if live.Deployed == nil || live.Deployed.Status != compliance.NotMet || live.Status != compliance.NotMet || live.Difference == "" {
 				t.Errorf("in what stands: %s, %+v, difference %q", live.Status, live.Deployed, live.Difference)
 			}
@@ -343,7 +343,7 @@ func TestWhatIsNotReadIsNotJudged(t *testing.T) {
 	if got.Deployed.Status != compliance.CannotTell || got.Status != compliance.CannotTell || !strings.Contains(got.Difference, "could not be read") {
 		t.Errorf("unread: %+v", got)
 	}
-	in.Live = w.live(t, specs(t))
+	in.Live = w.live(t, good)
 	for id := range in.Live {
 		if strings.HasSuffix(id, "/storageAccounts/strg") {
 			in.Live[id] = []byte("null")
@@ -397,7 +397,7 @@ func TestOnlyAzureTells(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := ideal()
 			good := w.resources(t, specs(t))
-			live := w.live(t, specs(t))
+			live := w.live(t, good)
 			live[c.id] = []byte(c.body)
 			got := results(t, compliance.Input{Environment: environment(), Resources: good, State: state(good), Live: live, At: at})[c.check]
 			if got.Deployed.Status != c.want {
@@ -409,7 +409,7 @@ func TestOnlyAzureTells(t *testing.T) {
 		w := ideal()
 		w.set(t, sqlKey, "publicNetworkAccess", "Enabled")
 		open := w.resources(t, specs(t))
-		live := w.live(t, specs(t))
+		live := w.live(t, open)
 		in := compliance.Input{Environment: environment(), Resources: open, State: state(open), Live: live, At: at}
 		if got := results(t, in)["sql-open"].Deployed; got.Status != compliance.CannotTell {
 			t.Errorf("not listed: %+v", got)

@@ -105,6 +105,9 @@ func has(it *item, name, absent string, wanted ...string) verdict {
 
 // told is a verdict with evidence of one property.
 func told(ok bool, it *item, name, value, because string) verdict {
+	if value == "" && name != "" {
+		value = "not set"
+	}
 	out := verdict{status: NotMet, evidence: Evidence{Property: name, Value: value}, because: because}
 	if it != nil {
 		out.evidence.Resource = it.called()

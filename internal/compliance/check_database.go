@@ -78,7 +78,7 @@ func sqlAuditing(v *view) Finding {
 }
 
 func sqlAuditRetention(v *view) Finding {
-	return every(v, sqlServer, v.of(sqlTypes...), "Keep the audit for more than 90 days: sizes.log_retention_days.", func(it *item) verdict {
+	return every(v, sqlServer, v.of(sqlTypes...), "Keep the audit for more than 90 days: monitoring.log_retention_days.", func(it *item) verdict {
 		return part(v, it, "auditingSettings", "default", func(p *item) verdict {
 			if on := has(p, "state", "Disabled", "Enabled"); on.status != Met {
 				return on
@@ -223,9 +223,8 @@ func cosmosSelectedNetworks(v *view) Finding {
 		}
 		var ranges []string
 		for _, r := range it.list("ipRules") {
-			if address, _ := r.get("ipAddressOrRange"); address != nil {
-				ranges = append(ranges, address.(string))
-			}
+			address, _ := r.get("ipAddressOrRange")
+			ranges = append(ranges, toString(address))
 		}
 		if slices.ContainsFunc(ranges, func(r string) bool { return strings.HasPrefix(r, "0.0.0.0") }) {
 			return told(false, it, "ipRules", strings.Join(ranges, ", "), "0.0.0.0 lets in every service of Azure.")

@@ -159,7 +159,7 @@ func inbound(protocol string, ports ...int) check {
 			rules := rulesOf(g, "Inbound")
 			for _, port := range ports {
 				if r := admitted(rules, protocol, port); r != nil {
-					return told(false, g, "securityRules "+r.name, strings.Join(r.from, ", ")+" to "+strings.Join(r.ports, ", "), "A rule lets the internet in.")
+					return told(false, s, g.name+" "+r.name, strings.Join(r.from, ", ")+" to "+strings.Join(r.ports, ", "), "A rule lets the internet in.")
 				}
 			}
 			return told(true, s, "networkSecurityGroup", g.name+" lets none of it in", "")
@@ -209,14 +209,14 @@ func outboundOpen(v *view, s *item) verdict {
 			continue
 		}
 		if strings.EqualFold(r.access, "Allow") {
-			return told(false, g, "securityRules "+r.name, "allows "+strings.Join(r.ports, ", "), "A rule lets traffic out to the internet.")
+			return told(false, s, g.name+" "+r.name, "allows "+strings.Join(r.ports, ", "), "A rule lets traffic out to the internet.")
 		}
 		if r.protocol == "*" && hits(r.ports, 0) && anywhere(r.from) {
-			return told(true, g, "securityRules "+r.name, "denies everything to the internet", "")
+			return told(true, s, g.name+" "+r.name, "denies everything to the internet", "")
 		}
-		return told(false, g, "securityRules "+r.name, "denies "+r.protocol+" "+strings.Join(r.ports, ", "), "What is denied is some ports or protocols; by the rules that every group has, everything else goes out.")
+		return told(false, s, g.name+" "+r.name, "denies "+r.protocol+" "+strings.Join(r.ports, ", "), "What is denied is some ports or protocols; by the rules that every group has, everything else goes out.")
 	}
-	return told(false, g, "securityRules", "none that denies the internet", "Nothing denies the internet; by the rules that every group has, everything goes out.")
+	return told(false, s, g.name, "no rule that denies the internet", "Nothing denies the internet; by the rules that every group has, everything goes out.")
 }
 
 func hasNAT(s *item) bool { id, _ := s.text("natGateway.id"); return id != "" }

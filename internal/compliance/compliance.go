@@ -67,6 +67,12 @@ type Result struct {
 	Difference string   `json:"difference,omitempty"`
 }
 
+// Agrees reports whether what stands says just what the definition says, so that it need not be told twice.
+func (r Result) Agrees() bool {
+	return r.Deployed != nil && r.Deployed.Status == r.Compiled.Status && r.Deployed.Why == r.Compiled.Why && r.Deployed.Next == r.Compiled.Next &&
+		slices.Equal(r.Deployed.Evidence, r.Compiled.Evidence)
+}
+
 // settle derives the status of the whole: what stands counts, and a definition that would break it with the next deployment
 // counts as well.
 func (r *Result) settle() {
@@ -217,11 +223,11 @@ func Evaluate(in Input) (Report, error) {
 		}
 		for i, version := range Benchmarks() {
 			if slices.Contains(wanted, version) {
-				report.Sections = append(report.Sections, judged(StandardCIS, version, benchmarkNotes[i], benchmark(i), views))
+				report.Sections = append(report.Sections, judged(Section{Standard: StandardCIS, Version: version, Note: benchmarkNotes[i]}, benchmark(i), views))
 			}
 		}
 	}
-	report.Sections = append(report.Sections, judged(StandardSATRE, SATREVersion, satreNote, satre(), views))
+	report.Sections = append(report.Sections, judged(Section{Standard: StandardSATRE, Version: SATREVersion, Note: satreNote}, satre(), views))
 	return report, nil
 }
 
@@ -234,12 +240,12 @@ type asked struct {
 // check answers a control from one view.
 type check func(*view) Finding
 
-func judged(standard, version, note string, controls []asked, views []*view) Section {
-	s := Section{Standard: standard, Version: version, Note: note, Counts: map[Status]int{}}
+func judged(s Section, controls []asked, views []*view) Section {
+	s.Counts = map[Status]int{}
 	for _, c := range controls {
-		r := Result{Control: c.Control, Compiled: c.judge(views[0])}
+		r := Result{Control: c.Control, Compiled: views[0].judge(c)}
 		if len(views) > 1 {
-			deployed := c.judge(views[1])
+			deployed := views[1].judge(c)
 			r.Deployed = &deployed
 		}
 		r.settle()
@@ -247,6 +253,16 @@ func judged(standard, version, note string, controls []asked, views []*view) Sec
 		s.Results = append(s.Results, r)
 	}
 	return s
+}
+
+// judge answers a control. A check that several controls share runs once.
+func (v *view) judge(c asked) Finding {
+	f, known := v.answers[c.Check]
+	if !known {
+		f = c.judge(v)
+		v.answers[c.Check] = f
+	}
+	return f
 }
 
 // Problems is the report with only what needs somebody: controls that are not met and those whose two views differ. Counts

@@ -1,9 +1,11 @@
 package compliance
 
 import (
+	"cmp"
 	_ "embed"
 	"html/template"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -32,5 +34,13 @@ var pageTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
 	"icon": func(s Status) string {
 		return map[Status]string{Met: "✓", NotMet: "✕", CannotTell: "?", NotApplicable: "–"}[s]
 	},
-	"count": func(s Section, status Status) int { return s.Counts[status] },
+	"urgent": urgent,
+	"count":  func(s Section, status Status) int { return s.Counts[status] },
 }).Parse(page))
+
+// urgent orders results by how much they ask for attention; within a status they keep their order.
+func urgent(results []Result) []Result {
+	return slices.SortedStableFunc(slices.Values(results), func(a, b Result) int {
+		return cmp.Compare(slices.Index(Statuses(), a.Status), slices.Index(Statuses(), b.Status))
+	})
+}

@@ -45,8 +45,13 @@ func writeResult(b *strings.Builder, x Result) {
 	if x.Difference != "" {
 		fmt.Fprintf(b, "\n%s\n", line(x.Difference))
 	}
-	writeFinding(b, "Definition", x.Compiled)
-	if x.Deployed != nil {
+	switch {
+	case x.Agrees():
+		writeFinding(b, "Definition and deployed", x.Compiled)
+	case x.Deployed == nil:
+		writeFinding(b, "Definition", x.Compiled)
+	default:
+		writeFinding(b, "Definition", x.Compiled)
 		writeFinding(b, "Deployed", *x.Deployed)
 	}
 }

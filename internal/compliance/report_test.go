@@ -30,13 +30,16 @@ func TestNumbers(t *testing.T) {
 		if s.Standard == compliance.StandardCIS && len(s.Results) != want[s.Version] {
 			t.Errorf("%s has %d controls, want %d", s.Version, len(s.Results), want[s.Version])
 		}
-		seen := map[string]bool{}
+		seen, checks := map[string]bool{}, map[string]bool{}
 		sum := 0
 		for _, r := range s.Results {
 			if seen[r.ID] || r.ID == "" || r.Title == "" || r.Check == "" {
 				t.Errorf("%s %s: %q is there twice, or is not whole", s.Standard, s.Version, r.ID)
 			}
-			seen[r.ID] = true
+			if checks[r.Check] {
+				t.Errorf("%s: two controls are answered by %s", s.Version, r.Check) // answers are kept by the name of the check
+			}
+			seen[r.ID], checks[r.Check] = true, true
 			if r.Compiled.Why == "" {
 				t.Errorf("%s %s does not say why", s.Version, r.ID)
 			}
@@ -103,7 +106,7 @@ func TestGoldens(t *testing.T) {
 	defined := w.resources(t, specs(t))
 	w.set(t, account, "supportsHttpsTrafficOnly", false)
 	report := evaluate(t, compliance.Input{
-		Environment: environment(), Resources: defined, State: state(defined), Live: w.live(t, specs(t)), At: at, Product: "1.0.0", Benchmarks: []string{"v3.0.0"},
+		Environment: environment(), Resources: defined, State: state(defined), Live: w.live(t, defined), At: at, Product: "1.0.0", Benchmarks: []string{"v3.0.0"},
 		Facts:  compliance.Facts{Features: []string{compliance.FeatureAirlock}},
 		Probes: []compliance.Probe{{Name: compliance.ProbeOutbound, Held: false, Detail: "192.0.2.1 answered on port 80", At: at}},
 	})
@@ -363,12 +366,94 @@ func hospital(realData bool) *flowehr.Environment {
 	return e
 }
 
-func TestZZ(t *testing.T) {
+// FuzzBodies: whatever Azure, or somebody who pretends to be it, returns is judged or refused, and never brings the report down.
+func FuzzBodies(f *testing.F) {
+	f.Add("/subscriptions/s/providers/Microsoft.Sql/servers/a", `{"value":[{"id":"/x"},3,null]}`)
+	f.Add(id("Microsoft.Network/virtualNetworks", "vnet"), `{"properties":{"subnets":[{"properties":{"networkSecurityGroup":{"id":3}}}]}}`)
+	f.Add(id("Microsoft.DocumentDB/databaseAccounts", "cosmos"), `{"properties":{"ipRules":[{"ipAddressOrRange":3}]}}`)
+	f.Add(id("Microsoft.Network/networkSecurityGroups", "nsg"), `{"properties":{"securityRules":[{"properties":{"direction":"Inbound","priority":"x"}}]}}`)
+	f.Add("", `null`)
+	good := ideal().resources(f, nil)
+	f.Fuzz(func(t *testing.T, id, body string) {
+		report, err := compliance.Evaluate(compliance.Input{Environment: environment(), Resources: good, State: state(good), Live: map[string]json.RawMessage{id: []byte(body)}, At: at, Benchmarks: []string{"v5.0.0"}})
+		if err != nil {
+			return
+		}
+		if err := report.Markdown(io.Discard); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// FuzzTemplates: a template of another form is refused or judged.
+func FuzzTemplates(f *testing.F) {
+	f.Add(`{"resources":{"a":{"type":"Microsoft.Web/sites","name":"x"}}}`)
+	f.Add(`{"resources":{"a":{"type":"Microsoft.Resources/deployments","name":"x","properties":{"template":{"resources":{"b":{"type":"/","name":""}}}}}}}`)
+	f.Fuzz(func(t *testing.T, template string) {
+		if !json.Valid([]byte(template)) {
+			return
+		}
+		resources := []flowehr.Resource{{Ref: azure.Ref(azure.KindStack, "core"), Spec: json.RawMessage(`{"template":` + template + `}`)}}
+		if report, err := compliance.Evaluate(compliance.Input{Environment: environment(), Resources: resources, At: at}); err == nil && len(report.Sections) != 4 {
+			t.Errorf("%d sections", len(report.Sections))
+		}
+	})
+}
+
+// TestOldMistakes are what the older system's statement said yes to: they are judged by what is in force.
+func TestOldMistakes(t *testing.T) {
+	w := ideal()
+	w.put("Microsoft.Network/networkSecurityGroups", "unused", obj{"securityRules": []any{nsgRule("deny", "Outbound", "Deny", 100, "*", "*", "Internet", "*")}})
+	w.set(t, flowLog, "targetResourceId", id("Microsoft.Network/networkSecurityGroups", "unused"))
+	w.set(t, vnet, "subnets", []any{obj{"name": "shared", "properties": obj{}}})
+	w.set(t, people, "emailReceivers", []any{})
+	got := results(t, compliance.Input{Environment: environment(), Resources: w.resources(t, specs(t)), At: at})
+	for check, says := range map[string]string{
+		"satre-2.2.11": "no security group", "flow-log": "not recorded", "alert-firewall-write": "reaches nobody", "network-subnets": "",
+	} {
+		if got[check].Status != compliance.NotMet || !strings.Contains(got[check].Compiled.Why, says) {
+			t.Errorf("%s: %s, %s", check, got[check].Status, got[check].Compiled.Why)
+		}
+	}
+	for _, e := range got["satre-2.2.11"].Compiled.Evidence {
+		if strings.Contains(e.String(), "unused") {
+			t.Errorf("evidence from a group that is attached to nothing: %s", e)
+		}
+	}
+	w.drop(t, flowLog)
+	if got := results(t, compliance.Input{Environment: environment(), Resources: w.resources(t, specs(t)), At: at})["network-watcher"]; got.Status != compliance.CannotTell {
+		t.Errorf("the region's watcher without a flow log: %s", got.Status)
+	}
+}
+
+// TestWhatSomebodyAdded: things that the product does not make are not passed over when they stand there.
+func TestWhatSomebodyAdded(t *testing.T) {
+	w := ideal()
+	w.put("Microsoft.Compute/virtualMachines", "jump", obj{})
+	w.put("Microsoft.Network/publicIPAddresses", "ip", obj{})
+	w.put("Microsoft.Authorization/roleAssignments", "all", obj{"roleDefinitionId": "/providers/Microsoft.Authorization/roleDefinitions/18d7d88d-d35e-4fb5-a5c3-7773c20a72d9"})
+	w.put("Microsoft.Authorization/roleDefinitions", "god", obj{"assignableScopes": []any{"/subscriptions/" + subscription}, "permissions": []any{obj{"actions": []any{"*"}}}})
+	got := results(t, compliance.Input{Environment: environment(), Resources: w.resources(t, specs(t)), At: at})
+	for check, want := range map[string]compliance.Status{"machine-disks": compliance.CannotTell, "network-addresses": compliance.CannotTell,
+		"azure-access-administrator": compliance.NotMet, "azure-custom-owner": compliance.NotMet} {
+		if got[check].Status != want {
+			t.Errorf("%s: %s, want %s", check, got[check].Status, want)
+		}
+	}
+}
+
+// BenchmarkEvaluate judges an environment with 50 apps against every standard.
+func BenchmarkEvaluate(b *testing.B) {
 	env := hospital(true)
+	for i := range 49 {
+		a := env.Apps[0]
+		a.ID = fmt.Sprintf("app-%d", i)
+		env.Apps = append(env.Apps, a)
+	}
 	resources, _ := estate.Lower(env, subscriptionFacts())
-	r := evaluate(t, compliance.Input{Environment: env, Resources: resources, At: at, Benchmarks: []string{"v3.0.0"}})
-	f, _ := os.Create("/tmp/h/h9/out.md")
-	r.Problems().Markdown(f)
-	g, _ := os.Create("/tmp/h/h9/out.html")
-	r.HTML(g)
+	for b.Loop() {
+		if _, err := compliance.Evaluate(compliance.Input{Environment: env, Resources: resources, State: state(resources), At: at}); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -34,7 +34,7 @@ const (
 	gone           // Azure says that there is none
 )
 
-// view is one side of an environment, indexed for checks. It is not changed once it is made.
+// view is one side of an environment, indexed for checks. Once it is made, only answers grow.
 type view struct {
 	in       Input
 	deployed bool
@@ -44,6 +44,7 @@ type view struct {
 	byScope  map[string][]*item // extensions, by the lower-case id of what they are on
 	listed   map[string]bool    // collections that Azure listed, by lower-case id
 	specs    []flowehr.Resource // kinds other than stacks
+	answers  map[string]Finding // by check
 }
 
 func (v *view) at() time.Time { return v.in.At }
@@ -76,7 +77,7 @@ func deployedView(in Input) (*view, error) {
 }
 
 func newView(in Input, deployed bool) *view {
-	return &view{in: in, deployed: deployed, byType: map[string][]*item{}, byID: map[string]*item{}, byScope: map[string][]*item{}, listed: map[string]bool{}}
+	return &view{in: in, deployed: deployed, byType: map[string][]*item{}, byID: map[string]*item{}, byScope: map[string][]*item{}, listed: map[string]bool{}, answers: map[string]Finding{}}
 }
 
 func sortedRefs(records map[flowehr.Ref]flowehr.Record) []flowehr.Ref {
@@ -178,7 +179,7 @@ func itemsOf(r flowehr.Resource) ([]*item, error) {
 	if err := walk(template, string(subscriptionPattern.Find(template)), "", &out); err != nil {
 		return nil, fmt.Errorf("template of %s: %w", r.Ref, err)
 	}
-	slices.SortFunc(out, func(a, b *item) int { return strings.Compare(strings.ToLower(a.id), strings.ToLower(b.id)) })
+	slices.SortFunc(out, func(a, b *item) int { return strings.Compare(a.id, b.id) })
 	return out, nil
 }
 
@@ -290,13 +291,15 @@ func (v *view) on(id, typ string) []*item {
 func (it *item) called() string {
 	_, short, _ := strings.Cut(it.typ, ".")
 	out := short + " " + it.name
-	if it.scope != "" {
-		if typ, name, _ := split(it.scope); !strings.HasSuffix(typ, "resourceGroups") {
-			_, kind, _ := strings.Cut(typ, ".")
-			out += " on " + kind + " " + name
-		}
+	if it.extension() {
+		out += " on " + shortID(it.scope)
 	}
 	return out
+}
+
+// extension says whether an item is on another one, such as a lock.
+func (it *item) extension() bool {
+	return strings.HasPrefix(it.id, it.scope+"/providers/") && strings.Contains(it.scope, "/providers/")
 }
 
 // get is a value of an item, by a path from its body. A segment of a path does not contain a dot.

@@ -247,9 +247,9 @@ func (w world) resources(t testing.TB, others []flowehr.Resource) []flowehr.Reso
 }
 
 // live is what Azure returns for everything that is wanted.
-func (w world) live(t testing.TB, others []flowehr.Resource) map[string]json.RawMessage {
+func (w world) live(t testing.TB, resources []flowehr.Resource) map[string]json.RawMessage {
 	t.Helper()
-	wants, err := compliance.Wanted(w.resources(t, others))
+	wants, err := compliance.Wanted(resources)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -121,7 +121,7 @@ func rule(name, description, direction, access string, priority int, protocol, f
 // denyInternet is the rule that keeps what runs in the network from the internet. Services of Azure have public addresses as
 // well, so those that are not behind a private endpoint need a rule of a smaller number.
 func denyInternet() arm.Object {
-	return rule("deny-outbound-internet", "No outbound internet unless allowed", "Outbound", "Deny", 2000, "Tcp", "*", "Internet", "443")
+	return rule("deny-outbound-internet", "No outbound internet unless allowed", "Outbound", "Deny", 2000, "*", "*", "Internet", "*")
 }
 
 // platformRules let through what everything needs: the directory, so that people and identities can sign in, and telemetry.

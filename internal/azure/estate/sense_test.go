@@ -299,7 +299,7 @@ func TestEverySubnetDeniesTheInternet(t *testing.T) {
 				case "Microsoft.Network/networkSecurityGroups":
 					for _, r := range properties["securityRules"].([]any) {
 						rule := r.(map[string]any)["properties"].(map[string]any)
-						if rule["access"] == "Deny" && rule["destinationAddressPrefix"] == "Internet" && rule["destinationPortRange"] == "443" && rule["priority"] == 2000.0 {
+						if rule["access"] == "Deny" && rule["destinationAddressPrefix"] == "Internet" && rule["destinationPortRange"] == "*" && rule["protocol"] == "*" && rule["priority"] == 2000.0 {
 							denies[p.id] = true
 						}
 					}

@@ -31,6 +31,9 @@ func (l *lowering) sql() {
 	for _, name := range readers {
 		l.sqlPrincipal(azure.SQLPrincipalSpec{Name: name, ObjectID: objectID(name), Group: true, Roles: []string{roleReader}})
 	}
+	if l.factoryUsesStore() { // a Lookup signs in as the factory
+		l.sqlPrincipal(azure.SQLPrincipalSpec{Name: l.names.Factory(), ObjectID: azure.Out(transformStack(), outFactoryPrincipal), Roles: []string{roleReader}})
+	}
 	writer := l.names.DataWriter()
 	owner := l.sqlPrincipal(azure.SQLPrincipalSpec{Name: writer, ObjectID: principalID(writer), Roles: []string{roleOwner}})
 	l.add(flowehr.LayerTransform, azure.KindConnectivity, "feature-store", flowehr.Pos{}, azure.ConnectivitySpec{
@@ -62,6 +65,14 @@ func (l *lowering) storeEngine() string {
 		return enginePostgres
 	}
 	return engineMSSQL
+}
+
+// storeUser is who publishes features, as the engine calls them. Azure SQL takes the application's token and asks for no name.
+func (l *lowering) storeUser() string {
+	if l.storeEngine() == enginePostgres {
+		return l.names.DataWriter()
+	}
+	return ""
 }
 
 // storeServer is the host name of the feature store.

@@ -51,29 +51,25 @@ func (l *lowering) dataFactory(s *stack) {
 }
 
 // managedEndpoints let activities reach, from the network that Azure manages for them, what has no public access for them: a
-// closed Databricks, and the feature store when Data Factory itself reads or writes it. Vault and lake need none, since their
-// firewalls let Data Factory's identity pass as a trusted service.
+// closed Databricks, and the feature store when Data Factory itself reads it. They stay pending until they are approved, which is
+// a resource of its own. Vault and lake need none, since their firewalls let Data Factory's identity pass as a trusted service.
 func (l *lowering) managedEndpoints(s *stack, network string) {
-	add := func(name, what, target, group, after string) {
+	add := func(name, target, group, after string) {
 		s.add("factoryEndpoint_"+name, arm.New("Microsoft.DataFactory/factories/managedVirtualNetworks/managedPrivateEndpoints",
 			l.names.Factory()+"/default/"+name, arm.Object{"privateLinkResourceId": target, "groupId": group}), network, after)
-		l.warn(flowehr.Pos{}, "Azure leaves the private endpoint of Data Factory pending until an owner of the other side approves it once: in the portal under Networking, private endpoint connections. Pipelines that use it fail until then.",
-			"the connection of Data Factory to %s has to be approved", what)
+		l.add(flowehr.LayerTransform, azure.KindApproval, name, flowehr.Pos{},
+			azure.ApprovalSpec{Target: target, Factory: l.names.Factory(), Endpoint: name}, transformStack())
 	}
 	if !l.publicWorkspace() {
-		add("databricks", "Databricks", l.workspaceID(), "databricks_ui_api", "workspace")
+		add("databricks", l.workspaceID(), "databricks_ui_api", "workspace")
 	}
-	if !l.factoryUsesStore() {
-		return
+	if l.factoryUsesStore() {
+		add("store", l.sqlServerID(), "sqlServer", "sqlServer")
 	}
-	if l.env.Store.Engine == "postgres" {
-		add("store", "the feature store", l.postgresID(), "postgresqlServer", "postgresAdministrator")
-		return
-	}
-	add("store", "the feature store", l.sqlServerID(), "sqlServer", "sqlServer")
 }
 
-// factoryUsesStore says whether a pipeline has an activity on the feature store that Data Factory runs itself.
+// factoryUsesStore says whether a pipeline has an activity on the feature store that Data Factory runs itself, which it can on
+// Azure SQL only.
 func (l *lowering) factoryUsesStore() bool {
 	for _, r := range l.pipelineResources().Resources {
 		if r.Name == l.names.Factory()+"/"+adf.StoreService {
@@ -105,7 +101,7 @@ func (l *lowering) pipelines() {
 	}
 	needs := []flowehr.Ref{pipelineStack()}
 	for _, made := range l.resources {
-		if made.Ref.Kind == azure.KindFile { // what a pipeline runs
+		if made.Ref.Kind == azure.KindFile || made.Ref.Kind == azure.KindApproval { // what a pipeline runs, and how it gets there
 			needs = append(needs, made.Ref)
 		}
 	}
@@ -154,10 +150,6 @@ func (l *lowering) pipelineResources() adf.Result {
 	if len(l.env.Lake.Zones) > 0 {
 		services[adf.StorageService] = storageService
 	}
-	server := l.names.SQLServerFQDN()
-	if l.env.Store.Engine == "postgres" {
-		server = l.names.PostgresServerFQDN()
-	}
 	catalog := ""
 	if u := l.env.Spark.UnityCatalog; u != nil {
 		catalog = l.names.Catalogued(u.CatalogName, u.CatalogPrefix)
@@ -166,7 +158,7 @@ func (l *lowering) pipelineResources() adf.Result {
 		FactoryName: l.names.Factory(), FactoryID: l.factoryID(), Location: l.env.Location, Tags: l.tags(),
 		LinkedServices: services, Runtime: integrationRuntime,
 		Zones: l.env.Lake.Zones, Catalog: catalog, Sources: l.env.Sources,
-		StoreEngine: l.env.Store.Engine, StoreServer: server, StoreDatabase: l.names.SQLDatabase(),
+		StoreEngine: l.storeEngine(), StoreServer: l.storeServer(), StoreDatabase: l.names.SQLDatabase(), StoreUser: l.storeUser(),
 		Workspace: azure.Out(l.workspace(), azure.OutURL), WorkspaceID: l.workspaceID(), Cluster: azure.Out(l.cluster(), azure.OutClusterID),
 		AppInsightsID: l.transformInsightsID(), RealData: l.env.RealData,
 	})

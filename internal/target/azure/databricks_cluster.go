@@ -89,10 +89,15 @@ func samePath(a, b clusterPath) bool { return reflect.DeepEqual(a, b) }
 // clusterNow is a cluster as it stands.
 type clusterNow struct {
 	cluster
-	State  string      `json:"state"`
-	Detail string      `json:"state_message"`
-	Reason termination `json:"termination_reason"`
+	State   string      `json:"state"`
+	Detail  string      `json:"state_message"`
+	Reason  termination `json:"termination_reason"`
+	Made    int64       `json:"start_time"`          // milliseconds since 1970, as the next
+	Started int64       `json:"last_restarted_time"` // told by newer versions of the API
 }
+
+// begun is when the cluster was started last.
+func (c clusterNow) begun() time.Time { return time.UnixMilli(max(c.Made, c.Started)) }
 
 // clusterMinder looks after a cluster. It is changed only where it differs, because a change restarts it; a machine and a
 // runtime that were chosen once stay for as long as they fit, whatever else is offered later.
@@ -240,7 +245,10 @@ func (m clusterMinder) ensure(ctx context.Context, s azure.ClusterSpec, t task) 
 	if err := m.post(ctx, s.Workspace, clustersPath+"pin", map[string]string{"cluster_id": id}, nil); err != nil {
 		return made{}, err
 	}
-	return clusterMade(id), m.ensureLibraries(ctx, s, id, !found, t)
+	if err := m.ensureLibraries(ctx, s, id, !found, t); err != nil {
+		return made{}, err
+	}
+	return clusterMade(id), m.refreshSecrets(ctx, s, id, t)
 }
 
 // choose keeps the machine and the runtime of a cluster that stands as long as they fit, and searches otherwise.

@@ -140,7 +140,8 @@ func (r runtime) fits(spark string) bool {
 	return plain && m != nil && strings.Contains(r.Name, longTermMark) && (m[1] == spark || strings.HasPrefix(m[1], spark+"."))
 }
 
-// chooseRuntime returns the newest long-term runtime with a version of Spark.
+// chooseRuntime returns the newest long-term runtime with a version of Spark. Of several with different Scala the oldest, which is
+// what libraries for that Spark are built for.
 func chooseRuntime(all []runtime, spark string) (runtime, error) {
 	fitting := slices.DeleteFunc(slices.Clone(all), func(r runtime) bool { return !r.fits(spark) })
 	if len(fitting) == 0 {
@@ -149,7 +150,7 @@ func chooseRuntime(all []runtime, spark string) (runtime, error) {
 	return slices.MaxFunc(fitting, func(a, b runtime) int {
 		am, an, _ := a.number()
 		bm, bn, _ := b.number()
-		return cmp.Or(cmp.Compare(am, bm), cmp.Compare(an, bn), cmp.Compare(a.Key, b.Key))
+		return cmp.Or(cmp.Compare(am, bm), cmp.Compare(an, bn), cmp.Compare(b.Key, a.Key))
 	}), nil
 }
 

@@ -114,7 +114,7 @@ func TestChooseRuntime(t *testing.T) {
 	for _, c := range []struct{ name, spark, key, err string }{
 		{name: "the newest with it", spark: "3.3", key: "12.2.x-scala2.12"},
 		{name: "a patch", spark: "3.3.0", key: "11.3.x-scala2.12"},
-		{name: "two versions of Scala", spark: "3.5", key: "16.4.x-scala2.13"},
+		{name: "two versions of Scala", spark: "3.5", key: "16.4.x-scala2.12"},
 		{name: "3.1 is no prefix of 3.10", spark: "3.1", key: "9.1.x-scala2.12"},
 		{name: "only a special flavour", spark: "4.0", err: "with Spark 4.0, but with Spark 3.1, 3.2, 3.3, 3.5"},
 	} {

@@ -84,3 +84,71 @@ func TestIDsOfTheAppAreNumbers(t *testing.T) {
 		t.Errorf("got %v", h.err)
 	}
 }
+
+// All environments of an app share its repository. What they share stands until the last of them has gone, and what is left for
+// others is no leftover.
+func TestSharedRepositoryStaysForTheOthers(t *testing.T) {
+	const owner, name, marker = "trust", "bed-board", "ACR_NAME"
+	p := newPlanes(t, azuresim.Options{Seed: 43})
+	p.hub = app(t)
+	target := p.target()
+	environment := func(env string) (shared, own []flowehr.Resource) {
+		repo := resource(t, azure.KindRepository, name, azure.RepositorySpec{Owner: owner, Name: name, Private: true, Template: "flowehr/template-app",
+			Disposable: env == "pr", Marker: marker})
+		team := resource(t, azure.KindTeam, "owners", azure.TeamSpec{Owner: owner, Name: "bed-board - owners", Members: []string{"ada"}, Repository: name,
+			Permission: "push", Marker: marker}, repo.Ref)
+		file := resource(t, azure.KindRepositoryFile, "owners", azure.RepositoryFileSpec{Owner: owner, Repository: name, Branch: "main", Path: "CODEOWNERS",
+			Content: "* @trust/owners\n", Marker: marker}, repo.Ref)
+		branch := resource(t, azure.KindBranch, env, azure.BranchSpec{Owner: owner, Repository: name, Name: env}, repo.Ref)
+		return []flowehr.Resource{repo, team, file}, []flowehr.Resource{branch, resource(t, azure.KindGitHubDeployment, env, azure.GitHubDeploymentSpec{
+			Owner: owner, Repository: name, Name: env, Branches: []string{env}, Secrets: map[string]azure.Source{marker: {Text: "acr"}}}, branch.Ref)}
+	}
+	recs := map[string][]flowehr.Record{}
+	for _, env := range []string{"dev", "pr"} {
+		shared, own := environment(env)
+		for _, r := range append(shared, own...) {
+			rec := makeDo(t, target, r)
+			if r.Ref.Kind == azure.KindGitHubDeployment {
+				if got := rec.Outputs[azure.OutSubject]; !strings.HasPrefix(got, "repo:trust@") || !strings.HasSuffix(got, ":environment:"+env) {
+					t.Errorf("subject of %s: %q", env, got)
+				}
+				standsAs(t, target, rec, true)
+			}
+			recs[env] = append(recs[env], rec)
+		}
+	}
+	destroy := func(env string) (left Proof) {
+		t.Helper()
+		var plan flowehr.Plan
+		for i := len(recs[env]) - 1; i >= 0; i-- {
+			plan.Steps = append(plan.Steps, flowehr.Step{Action: flowehr.Delete, Want: recs[env][i].Resource, Prior: &recs[env][i]})
+		}
+		for _, step := range plan.Steps {
+			if _, err := target.Do(t.Context(), step, &noted{}); err != nil {
+				t.Fatalf("remove %s: %v", step.Want.Ref, err)
+			}
+		}
+		proof, err := target.Left(t.Context(), plan, azure.Names{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return proof
+	}
+	proof := destroy("pr")
+	if !proof.Clean() || !strings.Contains(strings.Join(proof.Looked, "\n"), "github-repository/bed-board, which stays for dev") {
+		t.Errorf("after the first environment: %+v", proof)
+	}
+	for _, rec := range recs["dev"] {
+		standsAs(t, target, rec, true)
+	}
+	if proof := destroy("dev"); !proof.Clean() {
+		t.Errorf("after the last: %+v", proof)
+	}
+	for _, rec := range recs["dev"] {
+		if rec.Resource.Ref.Kind == azure.KindRepository || rec.Resource.Ref.Kind == azure.KindTeam {
+			if _, err := target.Read(t.Context(), rec); !isGone(err) {
+				t.Errorf("%s after the last: %v", rec.Resource.Ref, err)
+			}
+		}
+	}
+}

@@ -22,6 +22,7 @@ func (t *Target) storeKeepers() map[string]keeper {
 		azure.KindSQLPrincipal: keep(storePrincipalMinder{a}),
 		azure.KindConnectivity: keep(connectivityMinder{a}),
 		azure.KindTrigger:      keep(triggerMinder{t.o.Client}),
+		azure.KindApproval:     keep(approvalMinder{t.o.Client}),
 	}
 }
 
@@ -222,7 +223,9 @@ func (m storePrincipalMinder) read(ctx context.Context, s azure.SQLPrincipalSpec
 	return s, storePrincipalMade(s), nil
 }
 
+// remove waits for the server, not for the vault: a role that was given long ago has taken effect, and one that is shut out stays so.
 func (m storePrincipalMinder) remove(ctx context.Context, s azure.SQLPrincipalSpec, _ string) error {
+	m.vaults.patience = 0
 	return m.both(ctx, s, storeLimit, func(ctx context.Context, e storeEngine, db, logins *sql.DB, p storePrincipal) error {
 		return e.remove(ctx, db, logins, p)
 	})

@@ -232,3 +232,46 @@ func TestPostgresProbeLeavesNothing(t *testing.T) {
 		t.Errorf("left: %v, %v", tables, err)
 	}
 }
+
+// Readers read what a publication puts in the place of a table, and tables of schemas that were made after they were: their
+// right is one to all data, so no default privileges of whoever writes are needed.
+func TestPostgresReadersReadReplacedTables(t *testing.T) {
+	open := postgresStore(t)
+	db, logins := open("features"), open("postgres")
+	reader := storePrincipal{Name: "apps", ObjectID: someObject, Group: true, Roles: []string{"db_datareader"}}
+	writer := storePrincipal{Name: "writer", ObjectID: someObject, Roles: []string{"db_owner"}}
+	for _, p := range []storePrincipal{reader, writer} {
+		if err := (postgres{}).ensure(t.Context(), db, logins, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	as := func(role string, statements ...string) error {
+		tx, err := db.BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, statement := range append([]string{"SET LOCAL ROLE " + doubled(role)}, statements...) {
+			if _, err := tx.ExecContext(t.Context(), statement); err != nil {
+				return errors.Join(fmt.Errorf("%s: %w", statement, err), tx.Rollback())
+			}
+		}
+		return tx.Commit()
+	}
+	if err := as(writer.Name, "CREATE SCHEMA ward", "CREATE TABLE ward.beds (id integer)"); err != nil {
+		t.Fatal(err)
+	}
+	const read = "SELECT id FROM ward.beds"
+	if err := as(reader.Name, read); err != nil {
+		t.Errorf("before: %v", err)
+	}
+	if err := as(writer.Name, "CREATE TABLE ward.beds_loaded (id integer)", "ALTER TABLE ward.beds RENAME TO beds_before",
+		"ALTER TABLE ward.beds_loaded RENAME TO beds"); err != nil {
+		t.Fatal(err)
+	}
+	if err := as(reader.Name, read); err != nil {
+		t.Errorf("after it was replaced: %v", err)
+	}
+	if err := as(reader.Name, "INSERT INTO ward.beds VALUES (1)"); err == nil {
+		t.Error("a reader writes")
+	}
+}

@@ -34,6 +34,9 @@ func (o OutputRef) String() string { return o.Name + " of " + o.Ref.String() }
 
 // OutputRefs lists the outputs that spec refers to, each once, in the order of canonical JSON.
 func OutputRefs(spec json.RawMessage) ([]OutputRef, error) {
+	if !mayHoldOutputs(spec) && json.Valid(spec) {
+		return nil, nil
+	}
 	tree, err := decodeSpec(spec)
 	if err != nil {
 		return nil, err
@@ -65,6 +68,12 @@ func ReplaceOutputs(spec json.RawMessage, value func(OutputRef) (any, error)) (j
 		return nil, err
 	}
 	return Canonical(replaced)
+}
+
+// mayHoldOutputs is false when no reference can be in spec: most have none, and it is far faster than decoding. The member's name
+// might be written with an escape.
+func mayHoldOutputs(spec json.RawMessage) bool {
+	return bytes.Contains(spec, []byte("$output")) || bytes.Contains(spec, []byte(`\u`))
 }
 
 // decodeSpec reads a spec, numbers as they are written. An empty one is nothing.

@@ -114,7 +114,7 @@ func objectOf(v any) map[string]any {
 var drawn = regexp.MustCompile(`^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9]+|[0-9]{4}-[0-9]{6}-[0-9a-f]{8})$`)
 
 // passing are members that say when something was, who is asking, or how a service counts.
-var passing = []string{"id", "Id", "made", "Made", "changed", "since", "until", "visible", "from", "at", "begun", "filled", "root", "ends", "expires", "fired", "settled", "serial", "calls", "sid",
+var passing = []string{"id", "Id", "made", "Made", "changed", "since", "until", "visible", "from", "at", "begun", "filled", "root", "expiry", "flowehr-password", "salt", "template-hash", "roleId", "appRoleId", "ends", "expires", "fired", "settled", "serial", "calls", "sid",
 	"etag", "keyId", "key", "lease", "streams", "number", "objects", "startDateTime", "endDateTime", "flowehr-application", "flowehr-key", "sha", "head", "date", "tokens", "runs",
 	"activated", "resources", "pulls", "object_id", "principal_id"}
 

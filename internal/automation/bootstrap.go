@@ -15,8 +15,9 @@ import (
 	"github.com/flowehr/flowehr/internal/azure/arm"
 )
 
-// StateContainer holds the shared state of every environment, in the storage account of CI.
-const StateContainer = "flowehr-state"
+// Container is for what jobs keep, in the storage account of CI. The state of environments is elsewhere, in the account that
+// azure/statestore names: it has to outlive the ground, and laptops find it without any.
+const Container = "ci"
 
 // BootstrapOptions describe the ground that CI stands on: one for each flowehr_id.
 type BootstrapOptions struct {
@@ -28,8 +29,8 @@ type BootstrapOptions struct {
 	Tags         map[string]string // besides those that tell whose it is
 
 	Principal string      // object id of CI's service principal; empty when there is none yet
-	People    []Principal // who uses the shared state from their own machines
-	AllowedIP []string    // addresses and ranges from which the shared state is reached; those of the people
+	People    []Principal // who reads and writes what jobs keep from their own machines
+	AllowedIP []string    // addresses and ranges from which they do
 
 	Runners Runners // private runners; the zero value means GitHub's own
 }

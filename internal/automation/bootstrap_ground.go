@@ -77,7 +77,7 @@ func (g ground) registry() {
 	}
 }
 
-// storage takes no account key, so that every access is somebody's. Its firewall is closed when the runners are ours: GitHub's
+// storage is for what jobs keep from one run to the next. It takes no account key, so that every access is somebody's. Its firewall is closed when the runners are ours: GitHub's
 // own come from addresses that nobody can list.
 func (g ground) storage() {
 	acls := arm.Object{"bypass": "None", "defaultAction": "Allow"}
@@ -107,16 +107,16 @@ func (g ground) storage() {
 	})
 	blobs.DependsOn = []string{"storage"}
 	g.t.Add("blobs", blobs)
-	state := arm.New("Microsoft.Storage/storageAccounts/blobServices/containers", g.n.Storage+"/default/"+StateContainer, arm.Object{"publicAccess": "None"})
-	state.DependsOn = []string{"blobs"}
-	g.t.Add("state", state)
+	container := arm.New("Microsoft.Storage/storageAccounts/blobServices/containers", g.n.Storage+"/default/"+Container, arm.Object{"publicAccess": "None"})
+	container.DependsOn = []string{"blobs"}
+	g.t.Add("container", container)
 
 	id := g.id("Microsoft.Storage/storageAccounts", g.n.Storage)
 	if g.o.Principal != "" {
-		g.assign("stateOfCI", blobContributor, Principal{g.o.Principal, "ServicePrincipal"}, id, "storage")
+		g.assign("blobsOfCI", blobContributor, Principal{g.o.Principal, "ServicePrincipal"}, id, "storage")
 	}
 	for _, p := range g.o.People {
-		g.assign("stateOf_"+symbol(p), blobContributor, p, id, "storage")
+		g.assign("blobsOf_"+symbol(p), blobContributor, p, id, "storage")
 	}
 }
 

@@ -127,27 +127,15 @@ func (c *gitCall) generate() answer {
 	if st.Repos[strings.ToLower(owner+"/"+name)] != nil {
 		return gitFail(http.StatusUnprocessableEntity, "Could not clone: Name already exists on this account")
 	}
-	files := templateFiles(c.part["owner"] + "/" + c.part["repo"])
+	files := templateFiles(c.part["owner"] + "/" + c.part["repo"]) // a template that was not made here is taken to stand
 	if c.repo != nil {
 		files = maps.Clone(c.repo.Branches[c.repo.Default].Files)
-	} else if c.g.inhabited(c.part["owner"]) {
-		return gitMissing()
 	}
 	r := c.g.newRepo(owner, name, files)
 	r.Template, r.Description = c.part["owner"]+"/"+c.part["repo"], textAt(b, "description")
 	r.Private, _ = b["private"].(bool)
 	r.Filled = c.g.w.now().Add(gitFills)
 	return reply(http.StatusCreated, r.describe())
-}
-
-// inhabited reports whether something was made in an organisation, so that what is not there does not exist.
-func (g *gitHub) inhabited(owner string) bool {
-	for _, r := range g.w.GitHub.Repos {
-		if strings.EqualFold(r.Owner, owner) {
-			return true
-		}
-	}
-	return false
 }
 
 func (c *gitCall) createRepository() answer {

@@ -89,7 +89,9 @@ func TestPostgresIsRefusedByName(t *testing.T) {
 	config.TLSConfig = a.remote.TLS()
 	config.TLSConfig.ServerName = config.Host
 	config.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil }
-	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) { return a.remote.Dial(ctx, network, address) }
+	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		return a.remote.Dial(ctx, network, address)
+	}
 	_, err = pgx.ConnectConfig(t.Context(), config)
 	if err == nil || !strings.Contains(err.Error(), "not simulated") || !strings.Contains(err.Error(), "0A000") {
 		t.Errorf("%v", err)

@@ -15,10 +15,9 @@ import (
 	"time"
 )
 
-// saver keeps the world in a file. Whatever happens, the file holds the world as it was at one instant. While saving is cheap, a
-// change is in the file before it is answered. When the world has grown so that it takes more than [cheap], writes are grouped
-// so that they take about a tenth of the time: what was answered within the last [behind] times the duration of a write is lost with a
-// killed process. The record of what was deployed is in the same world, so that both are of one instant then too.
+// saver keeps the world in a file. Whatever happens, the file holds the world as it was at one instant. While the file is
+// no larger than [small], a change is in it before it is answered. Of a larger world writes are grouped so that they take about a
+// tenth of the time: what was answered within the last [behind] times the duration of a write is lost with a killed process. The record of what was deployed is in the same world, so that both are of one instant then too.
 //
 // The file has two JSON values: the state, and the parts of it that are many and change one at a time, which are not encoded
 // anew while they stay as they are.
@@ -29,6 +28,7 @@ type saver struct {
 	mu      sync.Mutex // one writer
 	last    time.Time  // when the last write ended
 	took    time.Duration
+	size    int   // of the file
 	waiting bool  // a write will come by itself
 	failed  error // of that write; the next call is told
 	closed  bool
@@ -76,10 +76,9 @@ func openSaver(dir string, w *world) (s *saver, fresh bool, err error) {
 	return s, fresh, nil
 }
 
-// Saving is cheap up to this, and then done again only when so many times as long has passed.
 const (
-	cheap  = 10 * time.Millisecond
-	behind = 10
+	small  = 1 << 20 // bytes of a file that is written at every change
+	behind = 10      // times the duration of a write pass between two of a larger one
 )
 
 // save writes what is not in the file yet, or sees to it that it is written soon.
@@ -90,7 +89,7 @@ func (s *saver) save() error {
 		s.failed = nil
 		return err
 	}
-	if wait := behind*s.took - time.Since(s.last); s.took > cheap && wait > 0 {
+	if wait := behind*s.took - time.Since(s.last); s.size > small && wait > 0 {
 		s.saveIn(wait)
 		return nil
 	}
@@ -125,7 +124,7 @@ func (s *saver) flush() error {
 		return err
 	}
 	err = os.Rename(temp, s.path)
-	s.last = time.Now()
+	s.last, s.size = time.Now(), len(data)
 	s.took = s.last.Sub(began)
 	return err
 }

@@ -3,12 +3,14 @@ package azuresim_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -110,6 +112,66 @@ func TestWorldOutlivesAKilledProcess(t *testing.T) {
 	}
 	if troubles := b.sim.Troubles(); len(troubles) > 0 {
 		t.Errorf("troubles: %v", troubles)
+	}
+}
+
+// TestALargeWorldIsWhole: its writes are grouped, and the last comes with the end.
+func TestALargeWorldIsWhole(t *testing.T) {
+	dir := t.TempDir()
+	sim, err := azuresim.New(azuresim.Options{Dir: dir, Seed: 9, Quiet: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- sim.Serve(ctx, l) }()
+	a := connect(t, sim, l.Addr().String(), azuresim.Deployer())
+	ballast := strings.Repeat("hospital ", 30_000)
+	const many = 12
+	for i := range many {
+		if err := a.remote.Stand(t.Context(), a.id("rg", fmt.Sprintf("Microsoft.Network/routeTables/rt-%d", i)), object{"tags": object{"ballast": ballast}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.remote.Transport.CloseIdleConnections()
+	stop()
+	if err := errors.Join(<-ended, sim.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(filepath.Join(dir, "world.json")); err != nil || info.Size() < 1<<20 {
+		t.Fatalf("the world is too small to be a test: %v %v", info, err)
+	}
+	if got := start(t, azuresim.Options{Dir: dir, Seed: 9}).sim.Summary().Resources["Microsoft.Network/routeTables"]; got != many {
+		t.Errorf("%d of %d are in the file", got, many)
+	}
+}
+
+// TestRunsOfTwoProcessesHaveIDsThatPeopleCanTellApart: people see the first digits of an id only.
+func TestRunsOfTwoProcessesHaveIDsThatPeopleCanTellApart(t *testing.T) {
+	dir := t.TempDir()
+	seen := map[string]bool{}
+	for range 3 {
+		t.Run("process", func(t *testing.T) {
+			a := start(t, azuresim.Options{Dir: dir, Seed: 9})
+			factory := a.id("rg-f", "Microsoft.DataFactory/factories/adf")
+			for id, body := range map[string]object{factory: {"location": "uksouth"}, factory + "/pipelines/p": {"properties": object{"activities": []any{}}}} {
+				if err := a.remote.Stand(t.Context(), id, body); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 3 {
+				status, body, _ := a.do(http.MethodPost, factory+"/pipelines/p/createRun?api-version=2018-06-01", nil)
+				id, _ := body["runId"].(string)
+				if status != http.StatusOK || len(id) < 8 || seen[id[:8]] {
+					t.Fatalf("run %q was there before or is none: %d %v", id, status, body)
+				}
+				seen[id[:8]] = true
+			}
+		})
 	}
 }
 

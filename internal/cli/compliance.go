@@ -136,7 +136,7 @@ func (a *app) azureEvidence(ctx context.Context, d *definition, in *compliance.I
 		if len(s.state.Records) == 0 {
 			return nil
 		}
-		in.State = &s.state
+		in.State, in.Simulation = &s.state, s.sim != nil
 		in.Live, err = s.live(ctx)
 		return err
 	})

@@ -156,6 +156,8 @@ type Input struct {
 	Facts  Facts
 	Probes []Probe
 
+	Simulation bool // State and Live are of a simulation of Azure
+
 	Benchmarks []string // versions of the CIS benchmark; all of [Benchmarks] when empty
 	At         time.Time
 	Product    string // version of this product
@@ -177,7 +179,8 @@ type Report struct {
 	RealData     bool               `json:"realData"`
 	At           time.Time          `json:"at"`
 	Product      string             `json:"product"`
-	Deployed     bool               `json:"deployed"` // what stands was judged as well
+	Deployed     bool               `json:"deployed"`             // what stands was judged as well
+	Simulation   bool               `json:"simulation,omitempty"` // what stands was simulated
 	ProblemsOnly bool               `json:"problemsOnly,omitempty"`
 	Disclaimer   string             `json:"disclaimer"`
 	Sections     []Section          `json:"sections"`
@@ -202,7 +205,7 @@ const (
 func Evaluate(in Input) (Report, error) {
 	report := Report{
 		Environment: in.Environment.Suffix, Target: in.Environment.Target, RealData: in.Environment.RealData,
-		At: in.At.UTC().Truncate(time.Second), Product: in.Product, Disclaimer: disclaimer,
+		At: in.At.UTC().Truncate(time.Second), Product: in.Product, Simulation: in.Simulation, Disclaimer: disclaimer,
 	}
 	compiled, err := compiledView(in)
 	if err != nil {

@@ -122,6 +122,9 @@ func (r Report) judgedFrom() string {
 	if r.Deployed {
 		out = "Judged from the definition and, separately, from what is deployed."
 	}
+	if r.Simulation {
+		out = "SIMULATION: what is deployed stands in a simulation of Azure, so nothing here says anything about a real environment. " + out
+	}
 	if r.ProblemsOnly {
 		out += " Only controls that are not met, and those where the two differ, are shown; the counts are of all."
 	}

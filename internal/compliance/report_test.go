@@ -3,6 +3,7 @@ package compliance_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/flowehr/flowehr"
 	"github.com/flowehr/flowehr/internal/azure"
@@ -177,6 +179,24 @@ func TestPageNeedsNothing(t *testing.T) {
 }
 
 // TestProblems keeps the counts and leaves out what is fine.
+// A report of a simulation can be taken for nothing else.
+func TestSimulationSaysSo(t *testing.T) {
+	in := compliance.Input{Environment: &flowehr.Environment{Suffix: "x", Target: flowehr.TargetAzure}, Simulation: true, At: time.Now()}
+	r, err := compliance.Evaluate(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var md, page bytes.Buffer
+	if err := errors.Join(r.Markdown(&md), r.HTML(&page)); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"md": md.String(), "html": page.String()} {
+		if !strings.Contains(text, "SIMULATION: what is deployed stands in a simulation") {
+			t.Errorf("the %s does not say that it is of a simulation", name)
+		}
+	}
+}
+
 func TestProblems(t *testing.T) {
 	w := ideal()
 	w.set(t, account, "supportsHttpsTrafficOnly", false)

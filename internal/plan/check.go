@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -37,7 +39,8 @@ func (m *maker) checkWanted(want []flowehr.Resource) {
 	}
 }
 
-// canonicalSpec treats a missing spec as null.
+// canonicalSpec treats a missing spec as null. What was decoded has its members sorted and its numbers as they were written, so
+// encoding it once gives what flowehr.Canonical gives.
 func canonicalSpec(spec []byte) ([]byte, error) {
 	if len(spec) == 0 {
 		return []byte("null"), nil
@@ -46,7 +49,13 @@ func canonicalSpec(spec []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return flowehr.Canonical(tree)
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(tree); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // earlier and later choose by position, so that the message does not depend on the order of the input.

@@ -7,6 +7,7 @@
 package plan
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
@@ -145,8 +146,12 @@ func (m *maker) decide(res flowehr.Resource, remade map[flowehr.Ref]bool) floweh
 		step.Action, step.Why = flowehr.Create, "not there yet"
 		return step
 	}
-	changes := Diff(rec.Resource.Spec, res.Spec)
-	fixed := changedAt(m.o.replacePointers(res.Ref.Kind), rec.Resource.Spec, res.Spec)
+	var changes []flowehr.Change
+	var fixed []string
+	if !bytes.Equal(rec.Resource.Spec, res.Spec) { // of most that stands the bytes are the same, and templates are long
+		changes = Diff(rec.Resource.Spec, res.Spec)
+		fixed = changedAt(m.o.replacePointers(res.Ref.Kind), rec.Resource.Spec, res.Spec)
+	}
 	if rec.Pending == flowehr.Create && len(fixed) == 0 {
 		step.Action, step.Why = flowehr.Create, "begun before and not finished"
 		return step
@@ -177,6 +182,9 @@ func (m *maker) decide(res flowehr.Resource, remade map[flowehr.Ref]bool) floweh
 
 // usedOutputs names the outputs that res uses of resources that the plan creates or replaces.
 func (m *maker) usedOutputs(res flowehr.Resource, remade map[flowehr.Ref]bool) []string {
+	if !slices.ContainsFunc(res.Needs, func(need flowehr.Ref) bool { return remade[need] }) {
+		return nil // checkWanted has seen that it uses outputs of what it needs only
+	}
 	refs, _ := flowehr.OutputRefs(res.Spec) // checkWanted has read them
 	var used []string
 	for _, o := range refs {

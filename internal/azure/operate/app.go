@@ -251,11 +251,11 @@ func (a *Apps) Rollback(ctx context.Context, name, image string) (App, error) {
 	}
 	if _, err := app.testing(); err != nil {
 		return app, &RefusedError{fmt.Sprintf("app %s has no testing slot that holds what it was before", name),
-			"Name the image that it had, by digest: flowehr apps rollback " + name + " --image REGISTRY/" + name + "@sha256:…"}
+			"Name the image that it had, by digest: flowehr apps rollback APP --image REGISTRY/" + name + "@sha256:…"}
 	}
 	if app.Swapped == nil {
 		return app, &RefusedError{fmt.Sprintf("app %s has never been swapped, so its testing slot does not hold an earlier version", name),
-			"Swap on purpose with: flowehr apps swap " + name}
+			"Swap on purpose with: flowehr apps swap APP"}
 	}
 	return a.Swap(ctx, name)
 }

@@ -2,6 +2,7 @@ package operate
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
@@ -158,19 +159,68 @@ func TestAppsAgainstTheSimulation(t *testing.T) {
 	put(sites+"/slots/testing", webVersion, site("r.azurecr.io/t:new"))
 	apps := NewApps(c, group)
 	ctx := t.Context()
+	put(sites+"/config/appsettings", webVersion, m{"properties": m{"LOG_LEVEL": "warn", "ENVIRONMENT": "prod"}})
+	put(sites+"/slots/testing/config/appsettings", webVersion, m{"properties": m{"LOG_LEVEL": "debug", "ENVIRONMENT": "test"}})
+	put(sites+"/config/slotConfigNames", webVersion, m{"properties": m{"appSettingNames": []string{"ENVIRONMENT"}}})
 	_, err := apps.Rollback(ctx, "webapp-t", "")
 	var refused *RefusedError
 	if !errors.As(err, &refused) {
 		t.Errorf("%v", err)
 	}
+	pending, err := apps.Pending(ctx, "webapp-t")
+	rules := map[string]string{}
+	for _, d := range pending.Differences {
+		rules[d.Setting] = d.Rule
+	}
+	if err != nil || len(rules) != 3 || rules["linuxFxVersion"] != rules["LOG_LEVEL"] || rules["ENVIRONMENT"] == rules["LOG_LEVEL"] {
+		t.Errorf("%+v %v", pending, err)
+	}
+	settings := func(site string) m {
+		t.Helper()
+		var out struct{ Properties m }
+		res, err := c.Do(ctx, cloud.ARM(), cloud.Request{Method: http.MethodPost, Path: cloud.At(site+"/config/appsettings/list", webVersion), Repeats: true})
+		if err == nil {
+			err = json.Unmarshal(res.Body, &out)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.Properties
+	}
 	app, err := apps.Swap(ctx, "webapp-t")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if app.Image != "r.azurecr.io/t:new" || app.Slots[0].Image != "r.azurecr.io/t:old" {
+	if app.Image != "r.azurecr.io/t:new" || app.Slots[0].Image != "r.azurecr.io/t:old" || app.Swapped == nil || app.Swapped.From != Testing || app.Swapped.At.IsZero() {
 		t.Errorf("%+v", app)
+	}
+	if got := settings(sites); got["LOG_LEVEL"] != "debug" || got["ENVIRONMENT"] != "prod" {
+		t.Errorf("settings after the swap: %v", got)
 	}
 	if all, err := apps.List(ctx); err != nil || len(all) != 1 || all[0].Image != app.Image {
 		t.Errorf("%+v %v", all, err)
+	}
+	// A deployment of the app does not make it forget its swap, by which it is taken back.
+	put(sites, webVersion, site("r.azurecr.io/t:new"))
+	if app, err = apps.Rollback(ctx, "webapp-t", ""); err != nil || app.Image != "r.azurecr.io/t:old" || app.Slots[0].Image != "r.azurecr.io/t:new" {
+		t.Errorf("%+v %v", app, err)
+	}
+	if got := settings(sites); got["LOG_LEVEL"] != "warn" || got["ENVIRONMENT"] != "prod" {
+		t.Errorf("settings after the rollback: %v", got)
+	}
+	image := "r.azurecr.io/t@sha256:" + strings.Repeat("0a", 32)
+	if app, err = apps.Rollback(ctx, "webapp-t", image); err != nil || app.Image != image {
+		t.Errorf("%+v %v", app, err)
+	}
+	for _, slot := range []string{"", Testing} {
+		lines, err := apps.Logs(ctx, "webapp-t", slot)
+		if err != nil || len(lines) == 0 {
+			t.Errorf("logs of %q: %v %v", slot, lines, err)
+		}
+		for _, line := range lines {
+			if !strings.Contains(line, "SIMULATED") {
+				t.Errorf("the line %q does not say that it is simulated", line)
+			}
+		}
 	}
 }

@@ -39,13 +39,19 @@ func outlives(kind string) bool {
 	return false
 }
 
+// onlyUsed reports whether a resource was never ours to remove: a metastore that somebody else made.
+func onlyUsed(r flowehr.Resource) bool {
+	var s azure.MetastoreSpec
+	return r.Ref.Kind == azure.KindMetastore && json.Unmarshal(r.Spec, &s) == nil && s.Name == ""
+}
+
 // Left looks for everything that the plan was to delete: each resource of its own, every resource group of the templates, the
 // names that are held by what was deleted softly, and stacks and directory objects of the same names.
 func (t *Target) Left(ctx context.Context, p flowehr.Plan, names azure.Names) (Proof, error) {
 	var proof Proof
 	groups := map[string]bool{}
 	for _, step := range p.Steps {
-		if step.Action != flowehr.Delete || step.Prior == nil || !outlives(step.Want.Ref.Kind) {
+		if step.Action != flowehr.Delete || step.Prior == nil || !outlives(step.Want.Ref.Kind) || onlyUsed(step.Want) {
 			continue
 		}
 		proof.Looked = append(proof.Looked, step.Want.Ref.String())

@@ -17,7 +17,7 @@ import (
 
 // Container is for what jobs keep, in the storage account of CI. The state of environments is elsewhere, in the account that
 // azure/statestore names: it has to outlive the ground, and laptops find it without any.
-const Container = "ci"
+const Container = "jobs"
 
 // BootstrapOptions describe the ground that CI stands on: one for each flowehr_id.
 type BootstrapOptions struct {

@@ -3,6 +3,8 @@ package azuresim
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 )
 
 // Metastore is one of Unity Catalog that the organisation has in its Databricks account.
@@ -12,6 +14,23 @@ type Metastore struct {
 	Name    string `json:"name,omitempty"` // empty means one made of the region
 	Region  string `json:"region"`
 	Storage string `json:"storage,omitempty"` // root, as abfss://container@account.dfs.core.windows.net/
+}
+
+// standGroup puts a group into a Databricks account, where people make them and deployments only look for them.
+func (s *Sim) standGroup(account, name string) error {
+	if account == "" || name == "" {
+		return errors.New("a group needs account and name")
+	}
+	st := &s.w.Databricks
+	for _, g := range st.Groups {
+		if g.Account == account && strings.EqualFold(g.Name, name) {
+			return nil
+		}
+	}
+	stand(&st.Groups)
+	id := strconv.Itoa(300000000000000 + 6151*len(st.Groups)) // no service makes such a number itself
+	st.Groups[id] = &accountGroup{ID: id, Account: account, Name: name}
+	return nil
 }
 
 // standMetastore puts a metastore where nobody made it. A region of an account has one at most.

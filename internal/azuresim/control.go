@@ -64,6 +64,17 @@ func (s *Sim) control(c *call) answer {
 		}
 		s.w.dirty()
 		return ok(nil)
+	case "POST /account-groups":
+		var in struct{ Account, Name string }
+		err := c.decode(&in)
+		if err == nil {
+			err = s.standGroup(in.Account, in.Name)
+		}
+		if err != nil {
+			return fail(http.StatusBadRequest, "BadRequest", "%v", err)
+		}
+		s.w.dirty()
+		return ok(nil)
 	case "POST /faults":
 		var in Faults
 		if err := c.decode(&in); err != nil {

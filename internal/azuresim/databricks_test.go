@@ -3,6 +3,7 @@ package azuresim_test
 import (
 	"encoding/base64"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,8 +17,13 @@ func (a *azure) workspace() plane {
 	a.must("PUT", a.group("g"), object{"location": "uksouth"})
 	a.resource("Microsoft.Databricks/workspaces/dbks", object{"location": "uksouth", "sku": object{"name": "premium"},
 		"properties": object{"managedResourceGroupId": "/subscriptions/" + a.sub + "/resourceGroups/rg-managed"}})
+	return plane{a.t, a.deployer(), cloud.Databricks(a.workspaceURL())}
+}
+
+func (a *azure) workspaceURL() string {
+	a.t.Helper()
 	_, ws, _ := a.do("GET", a.id("g", "Microsoft.Databricks/workspaces/dbks")+"?api-version=2025-01-01", nil)
-	return plane{a.t, a.deployer(), cloud.Databricks("https://" + at(ws, "properties", "workspaceUrl").(string))}
+	return "https://" + at(ws, "properties", "workspaceUrl").(string)
 }
 
 func (a *azure) warmWorkspace() plane {
@@ -230,6 +236,25 @@ func TestDatabricksLibrariesOfNewRuntimes(t *testing.T) {
 		if len(list) != 1 || list[0].(object)["status"] != c.want {
 			t.Errorf("%s with %q: %v, want %s", c.runtime, c.conf, list, c.want)
 		}
+	}
+}
+
+// A job of a pipeline runs a file that must stand in the workspace.
+func TestFactoryJobNeedsItsFile(t *testing.T) {
+	a := start(t, azuresim.Options{Seed: 49})
+	bricks := a.warmWorkspace()
+	service := object{"type": "LinkedServiceReference", "referenceName": "spark"}
+	job := activity("job", "DatabricksSparkPython", nil, object{"pythonFile": "dbfs:/pipelines/p/generated/job.py"})
+	job["linkedServiceName"] = service
+	p, factory := a.factory(map[string]object{"p": {"activities": []object{job}}})
+	a.resource("Microsoft.DataFactory/factories/adf/linkedservices/spark", object{"properties": object{"type": "AzureDatabricks", "typeProperties": object{
+		"domain": a.workspaceURL(), "authentication": "MSI"}}})
+	if got, all := run(p, factory, "p", 10*time.Minute); got["status"] != "Failed" || !strings.Contains(at(all["job"], "error", "message").(string), "Cannot read the python file") {
+		t.Errorf("without the file: %v %v", got["status"], all["job"])
+	}
+	bricks.ok("POST", "/api/2.0/dbfs/put", object{"path": "/pipelines/p/generated/job.py", "contents": ""})
+	if got, all := run(p, factory, "p", 10*time.Minute); got["status"] != "Succeeded" {
+		t.Errorf("with the file: %v %v", got["status"], all["job"])
 	}
 }
 

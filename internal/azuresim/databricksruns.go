@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -124,4 +125,13 @@ func (c *brickCall) cancelRun() answer {
 		r.Stopped = c.d.w.now()
 	}
 	return ok(object{})
+}
+
+// missingProgram says that the file that a job of Python runs does not exist. A path that only the run knows is not looked for.
+func (w *workspace) missingProgram(props object) string {
+	path, dbfs := strings.CutPrefix(textAt(props, "pythonFile"), "dbfs:")
+	if !dbfs || strings.Contains(path, "@") || w.Files[path] != nil {
+		return ""
+	}
+	return "Cannot read the python file dbfs:" + path + ". Please check driver logs for more details."
 }

@@ -287,7 +287,11 @@ func (p *factoryPlan) job(s *factoryStep, service string, props object) {
 		return
 	}
 	ws.Serial++
-	ws.Runs[ws.Serial] = &sparkRun{ID: ws.Serial, Name: "ADF_" + p.run.Pipeline + "_" + s.Name, Begun: s.Begins, Ends: s.Ends}
+	run := &sparkRun{ID: ws.Serial, Name: "ADF_" + p.run.Pipeline + "_" + s.Name, Begun: s.Begins, Ends: s.Ends, Fails: ws.missingProgram(props)}
+	ws.Runs[ws.Serial] = run
+	if run.Fails != "" {
+		s.fail("3204", "Databricks execution failed with error state Terminated. "+run.Fails)
+	}
 	s.Output["runPageUrl"] = "https://" + host + "/?o=" + textAt(r.Body, "properties", "workspaceId") + "#job/1/run/" + sqlText(ws.Serial)
 	s.Output["runId"] = ws.Serial
 }

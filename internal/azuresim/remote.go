@@ -104,6 +104,11 @@ func (r *Remote) StandMetastore(ctx context.Context, m Metastore) error {
 	return r.control(ctx, http.MethodPost, "/metastores", m, nil)
 }
 
+// StandAccountGroup puts a group into an account of Databricks as if its administrators had made it. Doing it again changes nothing.
+func (r *Remote) StandAccountGroup(ctx context.Context, account, name string) error {
+	return r.control(ctx, http.MethodPost, "/account-groups", map[string]any{"account": account, "name": name}, nil)
+}
+
 // Summary tells what stands in the simulated world.
 func (r *Remote) Summary(ctx context.Context) (Summary, error) {
 	var out Summary

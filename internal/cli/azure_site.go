@@ -27,7 +27,8 @@ type azureSite struct {
 	d       *definition
 	facts   azure.Facts
 	store   *statestore.Store
-	kept    bool // the account of the state stands
+	kept    bool                        // the account of the state stands
+	allow   func(context.Context) error // makes it one that who is signed in may use
 	target  *azuretarget.Target
 	state   flowehr.State // as last loaded
 	want    []flowehr.Resource
@@ -74,6 +75,7 @@ func (a *app) withState(ctx context.Context, d *definition, f func(*azureSite) e
 		Client: x.client, Account: account, Container: statestore.DefaultContainer, Prefix: d.env.Suffix,
 		Environment: plan.EnvironmentName(d.env), Target: flowehr.TargetAzure, Host: host, PID: os.Getpid(), Now: x.now, Idle: s.idle(),
 	})
+	s.allow = func(ctx context.Context) error { return statestore.Allow(ctx, x.client, group, account) }
 	s.kept, err = statestore.Stands(ctx, x.client, group, account)
 	if err != nil {
 		return errors.Join(err, x.close())
@@ -94,10 +96,18 @@ func (s *azureSite) ensureState(ctx context.Context, a *app) error {
 	return nil
 }
 
-// load returns the record. Before the first deployment there is no place that it could be in.
+// load returns the record. Before the first deployment there is no place that it could be in. Who comes to a place that somebody
+// else made gives themselves the right to it.
 func (s *azureSite) load(ctx context.Context) (flowehr.State, error) {
 	if !s.kept {
 		return flowehr.State{Environment: plan.EnvironmentName(s.d.env), Target: flowehr.TargetAzure}, nil
+	}
+	st, err := s.store.Load(ctx)
+	if !statestore.NotAllowed(err) {
+		return st, err
+	}
+	if err := s.allow(ctx); err != nil {
+		return st, err
 	}
 	return s.store.Load(ctx)
 }

@@ -44,7 +44,7 @@ the commands work on the key vault of the deployed environment, where deployment
 		Args:  exactArgs("NAME"),
 		RunE:  func(c *cobra.Command, args []string) error { return a.runSecretsRemove(c.Context(), args[0]) },
 	}
-	c.AddCommand(set, list, remove)
+	c.AddCommand(set, list, remove, a.newSecretsRotateCommand())
 	return c
 }
 

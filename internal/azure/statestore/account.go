@@ -67,11 +67,20 @@ func EnsureAccount(ctx context.Context, c *cloud.Client, group, account, locatio
 		"isVersioningEnabled": true, "deleteRetentionPolicy": keep, "containerDeleteRetentionPolicy": keep}}); err != nil {
 		return fmt.Errorf("keep versions in storage account %s: %w", account, err)
 	}
-	if err := grant(ctx, c, id); err != nil {
+	return Allow(ctx, c, group, account)
+}
+
+// Allow gives who is signed in the right to read and write the blobs of an account that somebody else made, and waits until
+// that is so. It needs the right to give roles, which owners of the subscription have.
+func Allow(ctx context.Context, c *cloud.Client, group, account string) error {
+	if err := grant(ctx, c, arm.ID(c.Subscription(), group, typeAccount, account)); err != nil {
 		return fmt.Errorf("give the right to storage account %s: %w", account, err)
 	}
 	return effective(ctx, c, account)
 }
+
+// NotAllowed reports whether err says that who is signed in has no role on the blobs of the account.
+func NotAllowed(err error) bool { return code(err) == "AuthorizationPermissionMismatch" }
 
 func accountBody(location string) arm.Object {
 	return arm.Object{"location": location, "kind": "StorageV2", "sku": arm.Object{"name": "Standard_GRS"}, "tags": arm.Object{"flowehr": "state"},

@@ -37,6 +37,11 @@ const (
 	azurePlanTime  = 200 * time.Millisecond // definition to plan, without the network
 	azureDeployTo  = 1.1                    // times the longest chain of what must wait for each other
 	azureMostBytes = 150 << 20
+
+	// unhurried lets virtual time jump only when this process has really nothing to do: what it takes to think must not count as
+	// minutes of Azure.
+	unhurried = 25 * time.Millisecond
+	parallel  = 128 // steps at a time: nearly all of them wait
 )
 
 // hospitalOf is the definition of a whole environment with n apps.
@@ -194,7 +199,7 @@ type deployment struct {
 func deployedHospital(b *testing.B) deployment {
 	b.Helper()
 	ctx := b.Context()
-	sim, err := azuresim.New(azuresim.Options{Seed: 1, Start: time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)})
+	sim, err := azuresim.New(azuresim.Options{Seed: 1, Start: time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC), Quiet: unhurried})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -244,7 +249,7 @@ func deployedHospital(b *testing.B) deployment {
 	}
 	d := deployment{plan: planned(b, env, want, flowehr.State{Environment: "stelse-dev", Target: flowehr.TargetAzure}), each: map[flowehr.Ref]time.Duration{}, facts: facts}
 	var mu sync.Mutex
-	rep, err := apply.Run(ctx, d.plan, target, store, apply.Options{Owner: "bench", Parallel: 32, Attempts: 12, Retry: cloud.Passing, Now: now, Wait: remote.Wait,
+	rep, err := apply.Run(ctx, d.plan, target, store, apply.Options{Owner: "bench", Parallel: parallel, Attempts: 12, Retry: cloud.Passing, Now: now, Wait: remote.Wait,
 		Secrets: func(context.Context, string) (flowehr.Secret, error) { return flowehr.NewSecret("value"), nil },
 		Sink: func(e flowehr.Event) {
 			if e.Kind != flowehr.EventStepDone {

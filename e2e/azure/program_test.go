@@ -340,3 +340,32 @@ func TestLostRecord(t *testing.T) {
 	}
 	d.empty()
 }
+
+// The definition that is deployed to Azure runs on this machine as it is. Its apps are named as not hosted here.
+func TestSameDefinitionOnThisMachine(t *testing.T) {
+	if matches, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres"); len(matches) == 0 {
+		if _, err := exec.LookPath("postgres"); err != nil {
+			t.Skip("skipped: PostgreSQL is not installed (run: make setup)")
+		}
+	}
+	d := newDesk(t)
+	// The database server is another user when the tests run as root, and must reach the folder.
+	for dir := d.dir; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.edit("config.dev.yaml", "environment: dev", "environment: dev\nlocal: {listen: \"127.0.0.1:0\"}")
+	t.Cleanup(func() {
+		for _, args := range [][]string{{"down"}, {"clean", "--yes"}} {
+			if out, err := d.command(context.Background(), args...).CombinedOutput(); err != nil {
+				t.Errorf("flowehr %v: %v\n%s", args, err, out)
+			}
+		}
+	})
+	d.says(0, `app "bed-board" is left out`, "up", "-d")
+	d.says(0, "core 8, transform 10", "status", "--target", "local")
+	d.says(0, "ward-census succeeded", "pipelines", "run", "ward-census", "--target", "local", "--wait")
+	d.says(1, "the census goes to silver", "pipelines", "run", "ward-census", "--target", "local", "--wait", "--param", "zone=gold")
+	d.noCanary()
+}

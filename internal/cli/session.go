@@ -120,6 +120,15 @@ func (a *app) load(ctx context.Context, o loadOptions) (*definition, error) {
 // its name, so nothing may be looked for, and much less removed, without one.
 func (d *definition) named() bool { return d.env.Name != "" && d.env.ID != "" }
 
+// localFlag is what commands about this machine need to be given when the definition's own target is another.
+func (d *definition) localFlag() string {
+	def := &d.document.Definition
+	if def.Target.OK() && def.Target.Get() == string(flowehr.TargetLocal) || !def.Target.OK() && !def.Location.OK() {
+		return ""
+	}
+	return " --target " + string(flowehr.TargetLocal)
+}
+
 // hideSecrets keeps the values of secrets out of everything that is written from now on: those that the definition
 // names, and all that are in the vault.
 func (a *app) hideSecrets(ctx context.Context, d *definition) {

@@ -190,7 +190,7 @@ func (a *app) sayReady(ctx context.Context, d *definition, h *local.Host, portal
 		link = portal
 	}
 	fmt.Fprintf(a.errOut, "Portal, sign in once within 15 minutes: %s\n", link)
-	a.next("Run a pipeline: flowehr pipelines run NAME --wait   Stop: Ctrl-C")
+	a.next("Run a pipeline: flowehr pipelines run NAME --wait%s   Stop: Ctrl-C", d.localFlag())
 }
 
 func logPath(d *definition) string { return filepath.Join(d.paths.Logs, "flowehr.log") }
@@ -220,6 +220,10 @@ func (a *app) runDetached(ctx context.Context) error {
 		fmt.Fprintf(a.errOut, "%s %s runs already (process %d). Portal: %s\n", a.style(a.errOut).Done(), d.env.Suffix, r.PID, r.Portal)
 		return nil
 	}
+	// The process in the background has nobody to warn.
+	if _, problems := (*local.Target)(nil).Lower(d.env); len(problems) > 0 && !flowehr.HasErrors(problems) && !a.json() {
+		a.showDiagnostics(problems)
+	}
 	child, pipe, err := a.startDetached(d)
 	if err != nil {
 		return err
@@ -230,7 +234,7 @@ func (a *app) runDetached(ctx context.Context) error {
 			return err
 		}
 		fmt.Fprintf(a.errOut, "%s %s is running. Portal: %s   Sign in with: flowehr portal link\n", a.style(a.errOut).Done(), d.env.Suffix, portal)
-		a.next("Run a pipeline: flowehr pipelines run NAME --wait   Stop it: flowehr down")
+		a.next("Run a pipeline: flowehr pipelines run NAME --wait%s   Stop it: flowehr down", d.localFlag())
 		return nil
 	}
 	if ctx.Err() != nil {

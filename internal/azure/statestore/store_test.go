@@ -16,6 +16,7 @@ import (
 
 	"github.com/flowehr/flowehr"
 	"github.com/flowehr/flowehr/internal/apply"
+	"github.com/flowehr/flowehr/internal/azure/arm"
 	"github.com/flowehr/flowehr/internal/azure/cloud"
 	"github.com/flowehr/flowehr/internal/azuresim"
 )
@@ -94,6 +95,28 @@ func TestEnsureAccountTwice(t *testing.T) {
 	}
 	if len(w.account) > 24 || w.account != strings.ToLower(w.account) {
 		t.Errorf("%q is no name of a storage account", w.account)
+	}
+}
+
+// Who comes to an account that somebody else made is refused at first, and may use it once they have given themselves the right.
+func TestAllowOnAnAccountOfSomebodyElse(t *testing.T) {
+	w := simulate(t)
+	w.account = AccountName("other", w.client.Subscription())
+	id := arm.ID(w.client.Subscription(), GroupName("hosp"), typeAccount, w.account)
+	if err := put(t.Context(), w.client, id, typeAccount, accountBody("uksouth")); err != nil {
+		t.Fatal(err)
+	}
+	s := w.store("laptop")
+	if _, err := s.Load(t.Context()); !NotAllowed(err) {
+		t.Errorf("before: got %v", err)
+	}
+	for range 2 {
+		if err := Allow(t.Context(), w.client, GroupName("hosp"), w.account); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if st, err := s.Load(t.Context()); err != nil || st.Revision != 0 {
+		t.Errorf("after: got revision %d and %v", st.Revision, err)
 	}
 }
 

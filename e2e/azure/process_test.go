@@ -349,7 +349,7 @@ func ownerOf(env *flowehr.Environment) string {
 }
 
 func (p *process) options() apply.Options {
-	return apply.Options{Owner: "test", Parallel: 32, Attempts: 12, KeepGoing: true, Retry: cloud.Passing, Grace: -1, Now: p.now, Wait: p.network.wait,
+	return apply.Options{Owner: "test", Parallel: 128, Attempts: 12, KeepGoing: true, Retry: cloud.Passing, Grace: -1, Now: p.now, Wait: p.network.wait,
 		Secrets: func(_ context.Context, name string) (flowehr.Secret, error) {
 			return flowehr.NewSecret(p.secret(name)), nil
 		},

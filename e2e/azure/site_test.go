@@ -90,7 +90,7 @@ func (s *site) environment(t testing.TB) *flowehr.Environment {
 	}
 	env.Files = map[string]string{}
 	for name, f := range s.files {
-		if strings.Contains(name, "/artifacts/") || slices.Contains(env.Spark.Cluster.InitScripts, name) {
+		if strings.Contains(name, "/artifacts/") || slices.Contains(env.Spark.Cluster.InitScripts, name) || slices.Contains(env.Spark.Libraries.Jar, name) {
 			sum := sha256.Sum256(f.Data)
 			env.Files[name] = hex.EncodeToString(sum[:])
 		}

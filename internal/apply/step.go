@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -114,8 +115,13 @@ func result(s flowehr.Step, rec flowehr.Record, st flowehr.State) Change {
 	return ch
 }
 
-// usesChanged reports whether spec refers to an output of ref that is not what it was before s.
+// usesChanged reports whether spec refers to an output of ref that is not what it was before s. The name is looked for as text
+// first: hundreds of descriptions are asked after every step, some of them are templates of a hundred resources, and hardly any
+// refers to it.
 func usesChanged(spec json.RawMessage, ref flowehr.Ref, s flowehr.Step, rec flowehr.Record) bool {
+	if name, err := flowehr.Canonical(ref); err != nil || !bytes.Contains(spec, name) {
+		return false
+	}
 	refs, err := flowehr.OutputRefs(spec)
 	if err != nil {
 		return false // it never was resolved, so nothing was made from it

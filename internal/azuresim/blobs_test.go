@@ -1,6 +1,7 @@
 package azuresim_test
 
 import (
+	"errors"
 	"net/http"
 	"testing"
 	"time"
@@ -30,7 +31,7 @@ func (a *azure) storage() func(method, path string, body []byte, header map[stri
 			r.Body = body
 		}
 		res, err := c.Do(a.t.Context(), cloud.Blobs("strgtest"), r)
-		if e, is := err.(*cloud.Error); is && e.Status == 0 {
+		if e, is := errors.AsType[*cloud.Error](err); is && e.Status == 0 {
 			a.t.Fatal(err)
 		}
 		return res.Status, res.Header, res.Body

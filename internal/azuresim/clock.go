@@ -115,9 +115,6 @@ func (c *clock) wake(which func(*sleeper) bool) {
 	c.settle()
 }
 
-// nudge wakes everybody, because something happened that was not to be foreseen.
-func (c *clock) nudge() { c.wake(func(*sleeper) bool { return true }) }
-
 // hold makes the caller, who has entered, wait for a virtual time. It is called with the lock and returns with it. When ctx
 // ends first it returns false.
 func (c *clock) hold(ctx context.Context, until time.Time) bool {

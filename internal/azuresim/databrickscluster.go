@@ -77,10 +77,6 @@ func (c *cluster) end(at time.Time, code, kind, message string) {
 	c.Reason, c.Why = object{"code": code, "type": kind, "parameters": object{"databricks_error_message": message}}, message
 }
 
-func (c *cluster) up(now time.Time) bool {
-	return c.State == clusterRunning || c.State == clusterRestarting
-}
-
 // begin starts the cluster: it will run, or end with what is wrong with it.
 func (c *brickCall) begin(cl *cluster, state string) {
 	now := c.d.w.now()

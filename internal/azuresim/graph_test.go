@@ -2,6 +2,7 @@ package azuresim_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -38,7 +39,7 @@ func TestGraphServicePrincipalNeedsItsApplication(t *testing.T) {
 	app, _ := g.upsert("/v1.0/applications(uniqueName='a')", object{"displayName": "a"})
 	path := fmt.Sprintf("/v1.0/servicePrincipals(appId='%s')", app["appId"])
 	_, err := g.c.Do(t.Context(), g.service, cloud.Request{Method: "PATCH", Path: path, Body: object{}, Header: map[string]string{"Prefer": "create-if-missing"}})
-	if e, is := err.(*cloud.Error); !is || e.Code != "NoBackingApplicationObject" {
+	if e, is := errors.AsType[*cloud.Error](err); !is || e.Code != "NoBackingApplicationObject" {
 		t.Fatalf("before replicas know the application: got %v", err)
 	}
 	g.wait(15 * time.Second)

@@ -2,6 +2,7 @@ package azuresim_test
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"testing"
 	"time"
@@ -55,7 +56,7 @@ func (p plane) ok(method, path string, body any) object {
 func (p plane) refused(status int, code, method, path string, body any) {
 	p.t.Helper()
 	err := p.call(method, path, body, nil)
-	e, is := err.(*cloud.Error)
+	e, is := errors.AsType[*cloud.Error](err)
 	if !is || e.Status != status || e.Code != code {
 		p.t.Errorf("%s %s: got %v, want %d %s", method, path, err, status, code)
 	}

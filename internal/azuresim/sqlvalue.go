@@ -217,11 +217,11 @@ func sqlAlign(a, b any) (any, any, *sqlError) {
 
 // sqlLike matches a pattern with % and _.
 func sqlLike(s, pattern string) bool {
-	text, want := []rune(sqlFold(s)), []rune(strings.ToLower(pattern))
+	text := []rune(sqlFold(s))
 	// reached[i] says that the pattern so far can end before text[i].
 	reached := make([]bool, len(text)+1)
 	reached[0] = true
-	for _, w := range want {
+	for _, w := range strings.ToLower(pattern) {
 		next := make([]bool, len(text)+1)
 		for i := range next {
 			switch w {

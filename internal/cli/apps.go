@@ -117,7 +117,7 @@ func (a *app) swapApp(ctx context.Context, w *azureWork, id string, yes bool) er
 		return err
 	}
 	if !a.json() {
-		fmt.Fprintf(a.errOut, "users get: %s\nthen:      %s\n", p.Now.Image, p.Next.Image)
+		fmt.Fprintf(a.errOut, "users get: %s\nthen:      %s\n", imageName(p.Now.Image), imageName(p.Next.Image))
 		for _, d := range p.Differences {
 			fmt.Fprintf(a.errOut, "  ~ %s: %s\n", d.Setting, d.Text)
 		}
@@ -134,11 +134,19 @@ func (a *app) swapApp(ctx context.Context, w *azureWork, id string, yes bool) er
 	return a.swapped(app, id)
 }
 
+// imageName names an image to people. A new app has none until something was deployed to it.
+func imageName(image string) string {
+	if image == "" {
+		return "nothing that was deployed yet"
+	}
+	return image
+}
+
 func (a *app) swapped(app operate.App, id string) error {
 	if a.json() {
 		return a.writeJSON(app)
 	}
-	fmt.Fprintf(a.out, "%s Users of %s get %s.\n", a.style(a.out).Done(), id, app.Image)
+	fmt.Fprintf(a.out, "%s Users of %s get %s.\n", a.style(a.out).Done(), id, imageName(app.Image))
 	a.next("Take it back with: flowehr apps rollback %s%s", id, a.simulateFlag())
 	return nil
 }

@@ -110,7 +110,10 @@ func (a *app) runWhoAmI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer x.close()
+	return errors.Join(a.showWho(x), x.close())
+}
+
+func (a *app) showWho(x *account) error {
 	if a.json() {
 		return a.writeJSON(struct {
 			cloud.Who

@@ -168,7 +168,7 @@ func (s *azureSite) askHeld(ctx context.Context, a *app, o deployOptions) error 
 		return err
 	}
 	s.chosen = map[string]azuretarget.Choice{}
-	choice := azuretarget.Refuse
+	var choice azuretarget.Choice
 	for _, d := range held {
 		fmt.Fprintf(a.errOut, "! %v\n", &azuretarget.HeldNameError{Held: d})
 	}

@@ -224,7 +224,10 @@ func (a *app) runSweep(ctx context.Context, life time.Duration, dry bool) error 
 	if err != nil {
 		return err
 	}
-	defer x.close()
+	return errors.Join(a.sweep(ctx, x, life, dry), x.close())
+}
+
+func (a *app) sweep(ctx context.Context, x *account, life time.Duration, dry bool) error {
 	found, err := automation.PullEnvironments(ctx, x.client)
 	if err != nil {
 		return err

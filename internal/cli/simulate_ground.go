@@ -11,6 +11,7 @@ import (
 	"github.com/flowehr/flowehr"
 	"github.com/flowehr/flowehr/internal/azure/arm"
 	"github.com/flowehr/flowehr/internal/azure/cloud"
+	"github.com/flowehr/flowehr/internal/azuresim"
 )
 
 // ground is what a definition takes for granted in Azure: it names it and does not make it.
@@ -153,10 +154,39 @@ func (a *app) layGround(ctx context.Context, s *azureSite) error {
 	}
 	g := groundOf(s.d.env, ci, s.client.Subscription())
 	made, err := g.lay(ctx, s.client)
+	if err == nil {
+		err = s.standIn(ctx, ci)
+	}
 	if err == nil && len(made) > 0 {
 		a.next("The simulation was given what the definition takes for granted: %s", joined(made))
 	}
 	return err
+}
+
+// standIn tells a simulation from where it is asked, and gives its Databricks account what the definition takes for granted
+// there. A laptop is outside every network; CI is inside its own.
+func (s *azureSite) standIn(ctx context.Context, ci *azureCI) error {
+	network := ""
+	if ci != nil {
+		network = arm.ID(s.client.Subscription(), ci.group, "Microsoft.Network/virtualNetworks", ci.network)
+	}
+	if err := s.sim.remote.From(ctx, network); err != nil {
+		return err
+	}
+	spark := s.d.env.Spark
+	if m := spark.Metastore; m != nil && m.Name == "" && m.ID != "" && spark.UnityCatalog != nil {
+		err := s.sim.remote.StandMetastore(ctx, azuresim.Metastore{Account: spark.DatabricksAccountID, ID: m.ID, Name: "metastore-of-the-organisation",
+			Region: s.d.env.Location, Storage: "abfss://metastore@" + m.StorageAccount + ".dfs.core.windows.net/"})
+		if err != nil {
+			return err
+		}
+		for _, name := range []string{spark.UnityCatalog.CatalogAdminGroup, spark.UnityCatalog.ExternalStorageAdminGroup} {
+			if err := s.sim.remote.StandAccountGroup(ctx, spark.DatabricksAccountID, name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func joined(names []string) string {

@@ -70,8 +70,7 @@ func (l *lowering) copy(raw *expr.Object, a factory.Activity) *expr.Object {
 	if from == nil || to == nil {
 		return raw
 	}
-	var mappings []mapping
-	mappings = l.translator(r.inner("translator"), from)
+	mappings := l.translator(r.inner("translator"), from)
 	job.Mapping = l.mapped(mappings, from, r)
 	job.Source = l.copySource(r.inner("source"), from, args)
 	job.Sink = l.copySink(r.inner("sink"), to, args)

@@ -237,6 +237,9 @@ var action = regexp.MustCompile(`action '([^']+)'(?: over scope '([^']+)')?`)
 
 // missingPermission names the action and who can grant it.
 func missingPermission(e *Error, c Cause) (string, string) {
+	if strings.Contains(c.Message, "Unauthorized network access") { // Databricks calls a closed front door a permission
+		return firewall(e, c)
+	}
 	object, scope := "", ""
 	act := ""
 	if m := action.FindStringSubmatch(c.Message); m != nil {

@@ -175,8 +175,7 @@ func TestLinesOfATailAreToldOnce(t *testing.T) {
 			now := all[max(0, len(all)-size):]
 			fresh, whole := after(before, now)
 			if !whole {
-				before, told = nil, slices.Clone(all) // more than a window came: some are lost, and that is said
-				before = now
+				before, told = now, slices.Clone(all) // more than a window came: some are lost, and that is said
 				continue
 			}
 			told = append(told, fresh...)

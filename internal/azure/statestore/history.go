@@ -33,16 +33,20 @@ type file struct {
 
 // encode compresses: a state has whole templates and is written twice for every step.
 func encode(st flowehr.State) ([]byte, error) {
-	body, err := flowehr.Canonical(st)
+	// It is written after every few steps of a deployment, so it is encoded once and compressed lightly.
+	body, err := written(st)
 	if err != nil {
 		return nil, fmt.Errorf("encode state: %w", err)
 	}
-	whole, err := flowehr.Canonical(file{Version: formatVersion, Checksum: checksum(body), State: body})
+	whole, err := written(file{Version: formatVersion, Checksum: checksum(body), State: body})
 	if err != nil {
 		return nil, fmt.Errorf("encode state: %w", err)
 	}
 	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
+	z, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
+	if err != nil {
+		return nil, fmt.Errorf("encode state: %w", err)
+	}
 	if _, err := z.Write(whole); err != nil {
 		return nil, fmt.Errorf("encode state: %w", err)
 	}
@@ -50,6 +54,17 @@ func encode(st flowehr.State) ([]byte, error) {
 		return nil, fmt.Errorf("encode state: %w", err)
 	}
 	return b.Bytes(), nil
+}
+
+// written is v as compact JSON. Escaping <, > and & would change the bytes that the checksum is of.
+func written(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // largestState bounds what is decompressed: nobody's environment needs more, and a blob may have been put there by others.

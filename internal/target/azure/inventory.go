@@ -251,6 +251,9 @@ func (t *Target) foundWanted(ctx context.Context, _ azure.Names) ([]ranked, erro
 		default:
 			continue
 		}
+		if onlyUsed(r) {
+			continue
+		}
 		rec, err := t.Read(ctx, flowehr.Record{Resource: r})
 		if errors.Is(err, apply.ErrGone) {
 			continue

@@ -105,8 +105,14 @@ func result(s flowehr.Step, rec flowehr.Record, st flowehr.State) Change {
 		return Change{Delete: []flowehr.Ref{ref}}
 	}
 	ch := Change{Put: []flowehr.Record{rec}}
+	// The name is looked for as text first: hundreds of descriptions are asked after every step, some of them are templates of a
+	// hundred resources, and hardly any refers to it.
+	name, err := flowehr.Canonical(ref)
+	if err != nil {
+		return ch // a name is text
+	}
 	for _, other := range st.Records {
-		if other.Pending == flowehr.Keep && other.Resource.Ref != ref && usesChanged(other.Resource.Spec, ref, s, rec) {
+		if other.Pending == flowehr.Keep && other.Resource.Ref != ref && bytes.Contains(other.Resource.Spec, name) && usesChanged(other.Resource.Spec, ref, s, rec) {
 			other.Pending = flowehr.Update
 			ch.Put = append(ch.Put, other)
 		}
@@ -115,13 +121,8 @@ func result(s flowehr.Step, rec flowehr.Record, st flowehr.State) Change {
 	return ch
 }
 
-// usesChanged reports whether spec refers to an output of ref that is not what it was before s. The name is looked for as text
-// first: hundreds of descriptions are asked after every step, some of them are templates of a hundred resources, and hardly any
-// refers to it.
+// usesChanged reports whether spec refers to an output of ref that is not what it was before s.
 func usesChanged(spec json.RawMessage, ref flowehr.Ref, s flowehr.Step, rec flowehr.Record) bool {
-	if name, err := flowehr.Canonical(ref); err != nil || !bytes.Contains(spec, name) {
-		return false
-	}
 	refs, err := flowehr.OutputRefs(spec)
 	if err != nil {
 		return false // it never was resolved, so nothing was made from it

@@ -176,7 +176,7 @@ func BenchmarkAzureDeploy(b *testing.B) {
 	compared(b, took.Round(time.Second).String(), fmt.Sprintf("%.1f x %s", azureDeployTo, longest.Round(time.Second)), azureDeployTo*longest.Seconds()/took.Seconds(), 1)
 }
 
-// BenchmarkAzureMemory deploys the same and takes the memory that the process got from the system, the simulation included.
+// BenchmarkAzureMemory deploys the same and takes the most heap and stack that were in use, the simulation included.
 func BenchmarkAzureMemory(b *testing.B) {
 	var got uint64
 	for b.Loop() {

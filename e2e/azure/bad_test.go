@@ -1,6 +1,7 @@
 package azure
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -79,7 +80,7 @@ func TestRefusals(t *testing.T) {
 // inWords is what a person is told of an error.
 func inWords(err error) string {
 	var out []string
-	if refused, ok := err.(flowehr.DiagnosticsError); ok {
+	if refused, ok := errors.AsType[flowehr.DiagnosticsError](err); ok {
 		for _, d := range refused.Diagnostics {
 			out = append(out, d.Summary, d.Detail)
 		}

@@ -153,9 +153,6 @@ func (c planned) live(t *testing.T, golden string) {
 	s.lost(t, c.site, heard)
 	s.deployed(t, c.site.edited(t, c.file, c.from, c.to), heard, c.file != "config.yaml" || !strings.Contains(c.to, "local:"))
 	s.again(t, c.site.edited(t, c.file, c.from, c.to), heard)
-	if p.env.RealData {
-		return
-	}
 	p = s.begin(t, c.site, heard, life{})
 	if _, err := p.destroy(t.Context(), false); err != nil {
 		t.Fatal(err)

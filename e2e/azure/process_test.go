@@ -385,7 +385,7 @@ func (p *process) run(ctx context.Context, made flowehr.Plan) (apply.Report, err
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(p.network.dead, func() { cancel(errKilled) })()
-	rep, err := apply.Run(ctx, made, p.target, p.store, p.options())
+	rep, err := apply.Run(ctx, made, p.target.During(made), p.store, p.options())
 	p.heard.hear("%+v\n%v", rep, err)
 	if err != nil {
 		what, next, _ := cloud.Explain(err)

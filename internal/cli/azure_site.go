@@ -265,7 +265,7 @@ func (s *azureSite) applyOptions(a *app, sink flowehr.Sink) apply.Options {
 // Azure is waited for far more than it is worked for, so many steps may be under way; and rights take minutes to become
 // effective, so a step is tried more often than on this machine.
 const (
-	azureParallel = 64
+	azureParallel = 128
 	azureAttempts = 12
 )
 

@@ -61,6 +61,9 @@ type Step struct {
 	Changes []Change `json:"changes,omitempty"`
 	Parts   []Part   `json:"parts,omitempty"` // when Want stands for many things: what happens to each
 	Why     string   `json:"why,omitempty"`   // one short clause for people
+
+	// Expected is how long the step usually takes, in nanoseconds; 0 when that is not known or no time at all.
+	Expected time.Duration `json:"expected,omitempty"`
 }
 
 // Part is one of the many things that a resource such as a deployment stack stands for.

@@ -315,9 +315,7 @@ func (s *azureSite) refine(ctx context.Context, p flowehr.Plan, offline bool) (f
 			return flowehr.Plan{}, err
 		}
 	}
-	e := price.Estimate(p)
-	p.Estimate = &e
-	return plan.Seal(p)
+	return plan.Seal(price.Refine(p))
 }
 
 // notes say how sure the plan is of what Azure will do.

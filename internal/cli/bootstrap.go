@@ -150,9 +150,7 @@ func (a *app) planBootstrap(ctx context.Context, s *azureSite, r flowehr.Resourc
 	if p, s.sources, err = s.target.Preview(ctx, p); err != nil {
 		return p, err
 	}
-	e := price.Estimate(p)
-	p.Estimate = &e
-	return plan.Seal(p)
+	return plan.Seal(price.Refine(p))
 }
 
 func (a *app) applyBootstrap(ctx context.Context, s *azureSite, p flowehr.Plan, f bootstrapFlags) error {

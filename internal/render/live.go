@@ -205,7 +205,11 @@ func (l *Live) moving() []string {
 			break
 		}
 		a := l.active[ref]
-		lines = append(lines, l.movingLine(l.style.Running(), ref, a.note, Elapsed(l.now().Sub(a.began))))
+		took := Elapsed(l.now().Sub(a.began))
+		if d := l.steps[ref].Expected; d > 0 {
+			took += " of about " + Roughly(d)
+		}
+		lines = append(lines, l.movingLine(l.style.Running(), ref, a.note, took))
 	}
 	for i, ref := range waiting {
 		if i == mostWaiting && len(waiting) > mostWaiting+1 {

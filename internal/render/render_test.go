@@ -283,6 +283,19 @@ func TestLive(t *testing.T) {
 	})
 }
 
+// What is under way says how long it usually takes, when that is known.
+func TestLiveSaysHowLongAStepTakes(t *testing.T) {
+	p := samplePlan()
+	step := &p.Steps[1]
+	step.Expected = 6 * time.Minute
+	screen := &terminal{width: 100}
+	l := render.NewLive(screen, styles["plain"], p, func() time.Time { return now.Add(243 * time.Second) })
+	l.Sink(flowehr.Event{Kind: flowehr.EventStepStarted, Ref: step.Want.Ref, At: now})
+	if text := strings.Join(screen.lines, "\n"); !strings.Contains(text, "4m 03s of about 6 min") {
+		t.Errorf("the display says\n%s", text)
+	}
+}
+
 func TestStopped(t *testing.T) {
 	ref := func(name string) flowehr.Ref { return flowehr.Ref{Kind: "table", Name: name} }
 	v := render.StoppedView{Interrupted: true, Next: "flowehr deploy", HalfDone: []flowehr.Ref{ref("gold/x")}, NotStarted: []flowehr.Ref{ref("y"), ref("z")}}

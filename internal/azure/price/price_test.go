@@ -106,6 +106,21 @@ func TestEstimateComparesWhatStands(t *testing.T) {
 	}
 }
 
+func TestStepsThatTakeAWhileSaySo(t *testing.T) {
+	slow := stack(t, "slow", map[string]arm.Resource{"dbks": arm.New("Microsoft.Databricks/workspaces", "dbks", nil)})
+	group := flowehr.Resource{Ref: azure.Ref(azure.KindGroup, "g"), Spec: []byte("{}")}
+	p := price.Refine(flowehr.Plan{Steps: []flowehr.Step{{Action: flowehr.Create, Want: slow}, {Action: flowehr.Create, Want: group}, {Action: flowehr.Keep, Want: slow}}})
+	workspace, _, _ := pace.Of("Microsoft.Databricks/workspaces")
+	for i, want := range []time.Duration{workspace, 0, 0} {
+		if got := p.Steps[i].Expected; got != want {
+			t.Errorf("step %d is expected to take %s, want %s", i, got, want)
+		}
+	}
+	if p.Estimate == nil || p.Estimate.Took != workspace {
+		t.Errorf("estimate %+v, want %s", p.Estimate, workspace)
+	}
+}
+
 func TestTookIsTheLongestWay(t *testing.T) {
 	workspace, _, _ := pace.Of("Microsoft.Databricks/workspaces")
 	network, _, _ := pace.Of("Microsoft.Network/virtualNetworks")

@@ -2,12 +2,29 @@ package price
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/flowehr/flowehr"
 	"github.com/flowehr/flowehr/internal/azure"
 	"github.com/flowehr/flowehr/internal/azure/pace"
 )
+
+// worthSaying is the shortest time that a person wants to know of beforehand.
+const worthSaying = 10 * time.Second
+
+// Refine returns p with its estimate and, for the steps that take a while, how long each usually takes.
+func Refine(p flowehr.Plan) flowehr.Plan {
+	e := Estimate(p)
+	p.Estimate = &e
+	p.Steps = slices.Clone(p.Steps)
+	for i := range p.Steps {
+		if d := stepTook(p.Steps[i]); d >= worthSaying {
+			p.Steps[i].Expected = d
+		}
+	}
+	return p
+}
 
 // Estimate says what p costs a month, before and after, and how long it takes.
 func Estimate(p flowehr.Plan) flowehr.Estimate {
@@ -42,6 +59,10 @@ func Took(p flowehr.Plan) time.Duration {
 // readiness is how long it takes until a new Databricks workspace answers.
 const readiness = "databricks/ready-after-create"
 
+// clusterStart is how long a cluster takes until its machines run and its libraries are on them. No figure was published; people who
+// use them speak of four to seven minutes.
+const clusterStart = 5 * time.Minute
+
 // oneRequest is what a step costs that is a few requests to a directory, a vault or a repository.
 const oneRequest = 2 * time.Second
 
@@ -55,6 +76,8 @@ func stepTook(s flowehr.Step) time.Duration {
 	case s.Want.Ref.Kind == azure.KindWorkspace && s.Action == flowehr.Create:
 		d, _, _ := pace.Of(readiness)
 		return d
+	case s.Want.Ref.Kind == azure.KindCluster && s.Action == flowehr.Create:
+		return clusterStart
 	case s.Want.Ref.Kind != azure.KindStack:
 		return oneRequest
 	}

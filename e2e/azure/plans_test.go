@@ -113,7 +113,7 @@ func lowerable(t testing.TB, name string) *site {
 }
 
 // TestPlans holds the first plan of each definition to a file, and takes it through its life: deployed without a failure, planned
-// to nothing from the record and from what stands alone, changed, and destroyed with proof unless its data is real.
+// to nothing from the record and from what stands alone, changed, and destroyed with proof.
 func TestPlans(t *testing.T) {
 	for name, c := range definitions(t) {
 		t.Run(name, func(t *testing.T) {

@@ -409,7 +409,7 @@ func (p *process) deploy(ctx context.Context) (flowehr.Plan, error) {
 
 // destroy is the command of that name. byName looks for what was never recorded, too.
 func (p *process) destroy(ctx context.Context, byName bool) (flowehr.Plan, error) {
-	if err := p.open(ctx, true); err != nil {
+	if err := p.open(ctx, !p.env.RealData); err != nil {
 		return flowehr.Plan{}, err
 	}
 	var held []azuretarget.SoftDeleted
@@ -432,7 +432,7 @@ func (p *process) destroy(ctx context.Context, byName bool) (flowehr.Plan, error
 			return made, err
 		}
 	}
-	if len(held) > 0 {
+	if len(held) > 0 && !p.env.RealData {
 		_, err = p.target.PurgeHeld(ctx, held)
 	}
 	return made, err

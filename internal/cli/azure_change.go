@@ -310,6 +310,15 @@ func (a *app) azureProveGone(ctx context.Context, s *azureSite, p flowehr.Plan) 
 		}
 		fmt.Fprintf(a.errOut, "%s %s %s still stands%s\n", a.style(a.errOut).Failed(), x.Kind, x.Name, why)
 	}
+	if !a.json() {
+		for _, x := range proof.Kept {
+			why := ""
+			if x.Why != "" {
+				why = " (" + x.Why + ")"
+			}
+			fmt.Fprintf(a.errOut, "%s %s %s is kept for recovery%s\n", a.style(a.errOut).Skipped(), x.Kind, x.Name, why)
+		}
+	}
 	if !proof.Clean() {
 		return hint(fmt.Errorf("%s still there", render.Plural(int64(len(proof.Left)), "thing is", "things are")),
 			"What is gone stays gone; go on with: flowehr destroy --by-name%s", a.simulateFlag())

@@ -426,6 +426,8 @@ func TestRenderRefuses(t *testing.T) {
 
 // TestMakefileCallsCommands runs make without carrying anything out.
 func TestMakefileCallsCommands(t *testing.T) {
+	// What runs the tests may be make itself, and would make this one say where it is.
+	alone := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "MAKE") || strings.HasPrefix(v, "MFLAGS") })
 	makeProgram, err := exec.LookPath("make")
 	if err != nil {
 		t.Skip("there is no make")
@@ -453,6 +455,7 @@ func TestMakefileCallsCommands(t *testing.T) {
 		t.Run(tt.goal, func(t *testing.T) {
 			cmd := exec.Command(makeProgram, "-n", tt.goal, "CI=")
 			cmd.Dir = dir
+			cmd.Env = alone
 			out, err := cmd.CombinedOutput()
 			var got []string
 			for line := range strings.Lines(string(out)) {
@@ -464,12 +467,12 @@ func TestMakefileCallsCommands(t *testing.T) {
 		})
 	}
 	cmd := exec.Command(makeProgram, "-n", "destroy", "CI=true")
-	cmd.Dir = dir
+	cmd.Dir, cmd.Env = dir, alone
 	if out, err := cmd.CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != "flowehr destroy all --yes" {
 		t.Errorf("a machine is asked: %s %v", out, err)
 	}
 	cmd = exec.Command(makeProgram)
-	cmd.Dir = dir
+	cmd.Dir, cmd.Env = dir, alone
 	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), fmt.Sprintf("  %-36s %s", "destroy-no-terraform", "remove by name")) {
 		t.Errorf("help: %v\n%s", err, out)
 	}

@@ -173,11 +173,19 @@ func (g graph) listedSoon(ctx context.Context, list string) (ids []string, err e
 
 // erase deletes an object and frees its name by taking it out of the deleted ones as well.
 func (g graph) erase(ctx context.Context, collection, id string) error {
-	err := g.call(ctx, http.MethodDelete, "/"+collection+"/"+id, nil, nil)
-	if err != nil && !cloud.NotFound(err) {
+	if err := g.discard(ctx, collection, id); err != nil {
 		return err
 	}
 	return g.purge(ctx, id)
+}
+
+// discard deletes an object, which the directory may keep for a while among the deleted.
+func (g graph) discard(ctx context.Context, collection, id string) error {
+	err := g.call(ctx, http.MethodDelete, "/"+collection+"/"+id, nil, nil)
+	if cloud.NotFound(err) {
+		return nil
+	}
+	return err
 }
 
 func (g graph) purge(ctx context.Context, id string) error {

@@ -114,7 +114,7 @@ func (m applicationMinder) ensure(ctx context.Context, s azure.ApplicationSpec, 
 	if err := m.change(ctx, have, want); err != nil {
 		return made{}, err
 	}
-	principal, err := m.principal(ctx, have)
+	principal, err := m.principal(ctx, have, want.Tags)
 	if err != nil {
 		return made{}, err
 	}
@@ -127,33 +127,11 @@ func (m applicationMinder) make(ctx context.Context, s azure.ApplicationSpec, wa
 	if status := cloud.Status(err); status != http.StatusBadRequest && status != http.StatusConflict {
 		return err
 	}
-	purged, perr := m.purgeNamesakes(ctx, s)
+	purged, perr := m.purgeRemains(ctx, s, application{}, "")
 	if perr != nil || !purged {
 		return errors.Join(err, perr)
 	}
 	return m.upsert(ctx, "applications", "uniqueName", s.UniqueName, want)
-}
-
-// purgeNamesakes purges deleted applications of the name that were ours, and reports whether there were any.
-func (m applicationMinder) purgeNamesakes(ctx context.Context, s azure.ApplicationSpec) (purged bool, err error) {
-	var ids []string
-	err = m.list(ctx, "/directory/deletedItems/microsoft.graph.application?$select=id,uniqueName,tags", func(raw json.RawMessage) error {
-		var a struct {
-			application
-			UniqueName string `json:"uniqueName"`
-		}
-		err := json.Unmarshal(raw, &a)
-		if err == nil && a.UniqueName == s.UniqueName && ours(s, a.application) {
-			ids = append(ids, a.ID)
-		}
-		return err
-	})
-	for _, id := range ids {
-		if err := m.purge(ctx, id); err != nil {
-			return false, err
-		}
-	}
-	return len(ids) > 0, err
 }
 
 func (m applicationMinder) get(ctx context.Context, s azure.ApplicationSpec) (a application, found bool, err error) {
@@ -312,13 +290,14 @@ func sameDocument(a, b any) bool {
 	return xerr == nil && yerr == nil && strings.ReplaceAll(string(x), "[]", "null") == strings.ReplaceAll(string(y), "[]", "null")
 }
 
-// principal returns the object id of the application's service principal, which it makes when there is none.
-func (m applicationMinder) principal(ctx context.Context, a application) (string, error) {
+// principal returns the object id of the application's service principal, which it makes when there is none. It carries the
+// tags, too, so that it can be told whose it was when its application is no more.
+func (m applicationMinder) principal(ctx context.Context, a application, tags []string) (string, error) {
 	id, err := m.principalOf(ctx, a.AppID)
 	if err != nil || id != "" {
 		return id, err
 	}
-	if err := m.upsert(ctx, "servicePrincipals", "appId", a.AppID, map[string]any{"displayName": a.DisplayName}); err != nil {
+	if err := m.upsert(ctx, "servicePrincipals", "appId", a.AppID, map[string]any{"displayName": a.DisplayName, "tags": tags}); err != nil {
 		return "", err
 	}
 	var sp struct{ ID string }
@@ -348,26 +327,4 @@ func (m applicationMinder) read(ctx context.Context, s azure.ApplicationSpec, _ 
 	}
 	now, err := m.describe(ctx, s, a)
 	return now, applicationMade(a, principal), err
-}
-
-// remove deletes the application, which takes its service principal with it, and frees both names.
-func (m applicationMinder) remove(ctx context.Context, s azure.ApplicationSpec, id string) error {
-	a, found, err := m.get(ctx, s)
-	if err != nil {
-		return err
-	}
-	if !found || !ours(s, a) {
-		if id == "" {
-			return nil
-		}
-		return m.purge(ctx, id) // deleted before and cut short before its name was freed
-	}
-	principal, err := m.principalOf(ctx, a.AppID)
-	if err != nil {
-		return err
-	}
-	if err := m.erase(ctx, "applications", a.ID); err != nil || principal == "" {
-		return err
-	}
-	return m.erase(ctx, "servicePrincipals", principal)
 }

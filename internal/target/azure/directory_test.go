@@ -120,8 +120,8 @@ func TestUnknownPermissionsAreNamed(t *testing.T) {
 // An application that was deleted and not purged may hold the name: ours is purged, another's is not.
 func TestDeletedNamesakesArePurgedWhenOurs(t *testing.T) {
 	for _, c := range []struct{ name, tag, calls string }{
-		{"ours", "flowehr:x", "PATCH GET DELETE /v1.0/directory/deletedItems/dead PATCH"},
-		{"another's", "flowehr:y", "PATCH GET"},
+		{"ours", "flowehr:x", "PATCH GET GET DELETE /v1.0/directory/deletedItems/theirs DELETE /v1.0/directory/deletedItems/dead PATCH"},
+		{"another's", "flowehr:y", "PATCH GET GET"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var calls []string
@@ -130,7 +130,10 @@ func TestDeletedNamesakesArePurgedWhenOurs(t *testing.T) {
 				calls = append(calls, r.Method)
 				switch r.Method {
 				case http.MethodGet:
-					return http.StatusOK, map[string]any{"value": []any{map[string]any{"id": "dead", "uniqueName": "writer-x", "tags": []string{c.tag}},
+					if strings.HasSuffix(r.URL.Path, "servicePrincipal") {
+						return http.StatusOK, map[string]any{"value": []any{map[string]any{"id": "theirs", "appId": "1"}, map[string]any{"id": "other", "appId": "2"}}}
+					}
+					return http.StatusOK, map[string]any{"value": []any{map[string]any{"id": "dead", "appId": "1", "uniqueName": "writer-x", "tags": []string{c.tag}},
 						map[string]any{"id": "other", "uniqueName": "other", "tags": []string{"flowehr:x"}}}}
 				case http.MethodDelete:
 					calls[len(calls)-1] += " " + r.URL.Path

@@ -14,9 +14,9 @@ import (
 
 // During is the target while a plan is carried out. It knows which vaults and servers go with their stacks in the same plan: what
 // lives in one of them and cannot be reached any more, because the network has been closed to who destroys, goes with it and
-// does not have to be taken away first. Outside such a plan the refusal stands.
+// does not have to be taken away first. Outside such a plan the refusal stands. It also knows which locks of real data stay.
 func (t *Target) During(p flowehr.Plan) apply.Target {
-	d := during{Target: t, going: map[string]bool{}}
+	d := during{Target: t, locks: t.locksDuring(p), going: map[string]bool{}}
 	for _, step := range p.Steps {
 		if step.Action != flowehr.Delete || step.Want.Ref.Kind != azure.KindStack {
 			continue
@@ -30,6 +30,7 @@ func (t *Target) During(p flowehr.Plan) apply.Target {
 
 type during struct {
 	*Target
+	locks *locks
 	going map[string]bool // by host
 }
 
@@ -41,8 +42,11 @@ const (
 
 func host(typ, name string) string { return strings.ToLower(typ + "/" + name) }
 
-// Do is [Target.Do], but for what goes by itself.
+// Do is [Target.Do], but for what goes by itself and for what locks of ours forbid.
 func (d during) Do(ctx context.Context, step flowehr.Step, in apply.Inputs) (flowehr.Record, error) {
+	if err := d.locks.clear(ctx, step, in); err != nil {
+		return flowehr.Record{Resource: step.Want, At: d.o.Now().UTC()}, err
+	}
 	rec, err := d.Target.Do(ctx, step, in)
 	if step.Action != flowehr.Delete || !shutOut(err) || !d.goes(step) {
 		return rec, err

@@ -41,6 +41,7 @@ const (
 	rankPipelines
 	rankServe
 	rankApps
+	rankReleases
 )
 
 type ranked struct {
@@ -59,9 +60,13 @@ func (t *Target) Inventory(ctx context.Context, names azure.Names) (Inventory, e
 		}
 		found = append(found, some...)
 	}
-	held, err := t.heldBy(ctx, names)
-	if err != nil {
-		return Inventory{}, fmt.Errorf("take the inventory of %s: %w", names.Suffix, err)
+	var held []SoftDeleted // service principals before applications, by which some are found
+	for _, look := range []func(context.Context, azure.Names) ([]SoftDeleted, error){t.deletedPrincipals, t.heldBy} {
+		some, err := look(ctx, names)
+		if err != nil {
+			return Inventory{}, fmt.Errorf("take the inventory of %s: %w", names.Suffix, err)
+		}
+		held = append(held, some...)
 	}
 	slices.SortStableFunc(found, func(a, b ranked) int {
 		return cmp.Or(cmp.Compare(b.rank, a.rank), cmp.Compare(a.rec.Resource.Ref.String(), b.rec.Resource.Ref.String()))
@@ -214,10 +219,11 @@ func (t *Target) foundDirectory(ctx context.Context, names azure.Names) ([]ranke
 			return nil, err
 		}
 		for _, a := range apps {
-			if a.UniqueName != azure.UniqueName(a.DisplayName) || !slices.Contains(a.Tags, "flowehr:"+names.Suffix) {
+			if a.UniqueName != azure.UniqueName(a.DisplayName) || !slices.Contains(a.Tags, ownerTag+names.Suffix) {
 				continue
 			}
-			rec, err := record(azure.KindApplication, a.UniqueName, flowehr.LayerCore, azure.ApplicationSpec{DisplayName: a.DisplayName, UniqueName: a.UniqueName})
+			rec, err := record(azure.KindApplication, a.UniqueName, flowehr.LayerCore, azure.ApplicationSpec{DisplayName: a.DisplayName, UniqueName: a.UniqueName,
+				Tags: []string{ownerTag + names.Suffix}})
 			if err != nil {
 				return nil, err
 			}
@@ -246,8 +252,16 @@ func (t *Target) directoryObjects(ctx context.Context, collection, property, pre
 func (t *Target) foundWanted(ctx context.Context, _ azure.Names) ([]ranked, error) {
 	var out []ranked
 	for _, r := range t.o.Wanted {
+		rank := rankApps
 		switch r.Ref.Kind {
 		case azure.KindRepository, azure.KindTeam, azure.KindMetastore:
+		case azure.KindGitHubDeployment:
+			// A repository stays as long as one of these uses it. What its secrets come from is gone or going.
+			var err error
+			if r.Spec, err = withoutSecrets(r.Spec); err != nil {
+				return nil, err
+			}
+			rank = rankReleases
 		default:
 			continue
 		}
@@ -262,9 +276,19 @@ func (t *Target) foundWanted(ctx context.Context, _ azure.Names) ([]ranked, erro
 			return nil, err
 		}
 		rec.Resource.Needs = nil
-		out = append(out, ranked{rankApps, rec})
+		out = append(out, ranked{rank, rec})
 	}
 	return out, nil
+}
+
+// withoutSecrets describes a GitHub environment by its name alone.
+func withoutSecrets(spec json.RawMessage) (json.RawMessage, error) {
+	var s map[string]json.RawMessage
+	if err := json.Unmarshal(spec, &s); err != nil {
+		return nil, fmt.Errorf("description of a GitHub environment: %w", err)
+	}
+	s["secrets"] = json.RawMessage("{}")
+	return flowehr.Canonical(s)
 }
 
 // heldBy lists what was deleted and still holds a name of the environment.
@@ -282,17 +306,32 @@ func (t *Target) heldBy(ctx context.Context, names azure.Names) ([]SoftDeleted, 
 
 // deletedApplications lists our applications that the directory keeps for thirty days. Their unique names stay taken.
 func (t *Target) deletedApplications(ctx context.Context, names azure.Names) ([]SoftDeleted, error) {
+	applications, err := graph{t.o.Client}.deletedApplications(ctx, taggedFor(names))
+	return softDeletedAs(azure.KindApplication, applications), err
+}
+
+// deletedPrincipals lists our service principals that the directory keeps for thirty days: they hold no name, but only when
+// they are gone nothing is left.
+func (t *Target) deletedPrincipals(ctx context.Context, names azure.Names) ([]SoftDeleted, error) {
+	g, tagged := graph{t.o.Client}, taggedFor(names)
+	applications, err := g.deletedApplications(ctx, tagged)
+	if err != nil {
+		return nil, err
+	}
+	principals, err := g.deletedPrincipals(ctx, func(o deletedObject) bool { return tagged(o) || belongs(o, applications) })
+	return softDeletedAs(typePrincipal, principals), err
+}
+
+func taggedFor(names azure.Names) func(deletedObject) bool {
+	return func(o deletedObject) bool { return slices.Contains(o.Tags, ownerTag+names.Suffix) }
+}
+
+func softDeletedAs(kind string, list []deletedObject) []SoftDeleted {
 	var out []SoftDeleted
-	err := graph{t.o.Client}.list(ctx, "/directory/deletedItems/microsoft.graph.application?$select=id,displayName,tags,deletedDateTime&$top=999",
-		func(raw json.RawMessage) error {
-			var o directoryObject
-			err := json.Unmarshal(raw, &o)
-			if slices.Contains(o.Tags, "flowehr:"+names.Suffix) {
-				out = append(out, SoftDeleted{Type: azure.KindApplication, Name: o.DisplayName, ID: o.ID, handle: o.ID})
-			}
-			return err
-		})
-	return out, err
+	for _, o := range list {
+		out = append(out, SoftDeleted{Type: kind, Name: o.DisplayName, ID: o.ID, handle: o.ID})
+	}
+	return out
 }
 
 // PurgeHeld destroys for good what an inventory found held. What is protected is returned: its time has to run out.
@@ -301,8 +340,8 @@ func (t *Target) PurgeHeld(ctx context.Context, held []SoftDeleted) (left []Soft
 		switch {
 		case d.Protected:
 			left = append(left, d)
-		case d.Type == azure.KindApplication:
-			if err := (graph{t.o.Client}).call(ctx, "DELETE", "/directory/deletedItems/"+d.handle, nil, nil); err != nil && !cloud.NotFound(err) {
+		case d.Type == azure.KindApplication || d.Type == typePrincipal:
+			if err := (graph{t.o.Client}).purge(ctx, d.handle); err != nil {
 				return left, fmt.Errorf("purge %s: %w", d.Name, err)
 			}
 		default:

@@ -18,6 +18,7 @@ import (
 type Proof struct {
 	Looked []string // in the order of looking
 	Left   []Leftover
+	Kept   []Leftover // deleted, but Azure keeps it for recovery until it goes by itself: it was not to be purged, or cannot be
 }
 
 // Leftover is something that still stands, or still holds its name.
@@ -26,7 +27,7 @@ type Leftover struct {
 	Why            string // what keeps it, as far as that is known
 }
 
-// Clean reports whether nothing was left.
+// Clean reports whether nothing was left. What is kept for recovery was not.
 func (p Proof) Clean() bool { return len(p.Left) == 0 }
 
 // outlives has the kinds that do not live inside a stack, so that they are looked for one by one. What lives inside one has
@@ -92,7 +93,7 @@ func (t *Target) nothingNamed(ctx context.Context, names azure.Names, groups map
 		}
 	}
 	proof.Looked = append(proof.Looked, "stacks flowehr-*-"+names.Suffix, "groups and applications of "+names.Suffix,
-		"deleted vaults, log workspaces and applications that hold a name")
+		"deleted vaults, log workspaces and applications that hold a name", "deleted service principals")
 	inv, err := t.Inventory(ctx, names)
 	if err != nil {
 		return proof, err
@@ -108,7 +109,12 @@ func (t *Target) nothingNamed(ctx context.Context, names azure.Names, groups map
 		if d.Until != "" {
 			why += "; goes by itself at " + d.Until
 		}
-		proof.add(Leftover{Kind: d.Type, Name: d.Name, ID: d.ID, Why: why})
+		held := Leftover{Kind: d.Type, Name: d.Name, ID: d.ID, Why: why}
+		if d.Protected || !t.o.Purge {
+			proof.Kept = append(proof.Kept, held)
+			continue
+		}
+		proof.add(held)
 	}
 	return proof, nil
 }

@@ -36,14 +36,20 @@ type planes struct {
 
 	mu    sync.Mutex
 	calls map[string]int
+	after func() // called when a request has had its effect
 }
 
 // Do carries and counts requests.
 func (p *planes) Do(r *http.Request) (*http.Response, error) {
 	p.mu.Lock()
 	p.calls[r.Method+" "+r.URL.Path]++
+	after := p.after
 	p.mu.Unlock()
-	return p.remote.Do(r)
+	res, err := p.remote.Do(r)
+	if after != nil {
+		after()
+	}
+	return res, err
 }
 
 // count returns how often something was asked.

@@ -19,9 +19,12 @@ const (
 	typeLogs  = "Microsoft.OperationalInsights/workspaces"
 )
 
+// typePrincipal is a service principal that was deleted. It holds no name, but is a remainder of the environment.
+const typePrincipal = "entra-principal"
+
 // SoftDeleted is something that was deleted and keeps its name for a while.
 type SoftDeleted struct {
-	Type      string // of Azure Resource Manager, or entra-app
+	Type      string // of Azure Resource Manager, entra-app or entra-principal
 	Name      string
 	ID        string // what it was
 	Location  string

@@ -88,7 +88,7 @@ func itself(id string) string { return id }
 // (Azure/deployment-stacks issue 150); a workspace and its access connector cannot be deleted by one stack (issue 183).
 func obstacles() []obstacle {
 	return []obstacle{
-		{"Microsoft.Authorization/locks", itself},
+		{typeLock, itself},
 		{"Microsoft.Web/sites/slots", func(id string) string { return id + "/networkConfig/virtualNetwork" }},
 		{"Microsoft.Web/sites", func(id string) string { return id + "/networkConfig/virtualNetwork" }},
 		{"Microsoft.Databricks/workspaces", itself},

@@ -269,6 +269,7 @@ func TestOlderSystem(t *testing.T) {
 	d.says(0, "Everything stands as it was deployed", "status")
 	d.says(0, "stand as they were deployed", "plan", "--refresh-only")
 	d.says(0, "databricks-workspace/dbks-stelse-dev", "outputs")
+	d.says(0, "stack/core", "state", "show", "--output", "json") // for the canary
 
 	// A change of one setting changes that setting, in both slots.
 	d.edit("apps/apps.dev.yaml", "LOG_LEVEL: debug", "LOG_LEVEL: warn")

@@ -110,7 +110,9 @@ func (t *Target) nothingNamed(ctx context.Context, names azure.Names, groups map
 			why += "; goes by itself at " + d.Until
 		}
 		held := Leftover{Kind: d.Type, Name: d.Name, ID: d.ID, Why: why}
-		if d.Protected || !t.o.Purge {
+		// A removal purges what it takes out of the directory whatever the data, so nothing of that stays on purpose.
+		directory := d.Type == azure.KindApplication || d.Type == typePrincipal
+		if d.Protected || !t.o.Purge && !directory {
 			proof.Kept = append(proof.Kept, held)
 			continue
 		}

@@ -41,9 +41,14 @@ func OutputRefs(spec json.RawMessage) ([]OutputRef, error) {
 	if err != nil {
 		return nil, err
 	}
+	return outputRefsOf(tree)
+}
+
+// outputRefsOf lists the outputs that a decoded spec refers to. It leaves the tree with them decoded, too.
+func outputRefsOf(tree any) ([]OutputRef, error) {
 	var refs []OutputRef
 	seen := map[OutputRef]bool{}
-	_, err = replaceOutputs(tree, func(o OutputRef) (any, error) {
+	_, err := replaceOutputs(tree, func(o OutputRef) (any, error) {
 		if !seen[o] {
 			seen[o] = true
 			refs = append(refs, o)

@@ -1,6 +1,7 @@
 package flowehr
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -76,21 +77,37 @@ type Revision int64
 // Canonical encodes v as JSON with sorted object keys, no HTML escaping and no insignificant space, so that equal
 // values give equal bytes. It is how every Spec is made.
 func Canonical(v any) (json.RawMessage, error) {
+	spec, _, err := canonical(v)
+	return spec, err
+}
+
+// CanonicalSpec is [Canonical] and [OutputRefs] in one, for who makes many specs. The second error is that of the references alone.
+func CanonicalSpec(v any) (spec json.RawMessage, outputs []OutputRef, err, refsErr error) {
+	spec, tree, err := canonical(v)
+	if err != nil {
+		return nil, nil, err, nil
+	}
+	outputs, refsErr = outputRefsOf(tree)
+	return spec, outputs, nil, refsErr
+}
+
+// canonical returns the canonical form of v and what it decodes to.
+func canonical(v any) (json.RawMessage, any, error) {
 	first, err := json.Marshal(v)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	dec := json.NewDecoder(strings.NewReader(string(first)))
+	dec := json.NewDecoder(bytes.NewReader(first))
 	dec.UseNumber()
 	var generic any
 	if err := dec.Decode(&generic); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var b strings.Builder
+	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(generic); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return json.RawMessage(strings.TrimSuffix(b.String(), "\n")), nil
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), generic, nil
 }

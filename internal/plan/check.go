@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/flowehr/flowehr"
 	"github.com/flowehr/flowehr/internal/dag"
@@ -13,30 +16,57 @@ import (
 
 // checkWanted takes the wanted resources in, in canonical form, and refuses two of one name and broken specs.
 func (m *maker) checkWanted(want []flowehr.Resource) {
-	for _, res := range want {
+	specs := readSpecs(want)
+	for i, res := range want {
 		if first, twice := m.wanted[res.Ref]; twice {
 			m.refuse(later(first, res), "%s is defined twice", res.Ref)("The other one is at %s.", earlier(first, res).Pos)
 			continue
 		}
-		spec, err := canonicalSpec(res.Spec)
-		if err != nil {
-			m.refuse(res, "the specification of %s is not JSON", res.Ref)("%v", err)
+		read := specs[i]
+		if read.err != nil {
+			m.refuse(res, "the specification of %s is not JSON", res.Ref)("%v", read.err)
 			continue
 		}
-		res.Spec = spec
+		res.Spec = read.spec
 		res.Needs = sortedRefs(res.Needs)
 		m.wanted[res.Ref] = res
-		outputs, err := flowehr.OutputRefs(spec)
-		if err != nil {
-			m.refuse(res, "the specification of %s refers to an output wrongly", res.Ref)("%v", err)
+		if read.refsErr != nil {
+			m.refuse(res, "the specification of %s refers to an output wrongly", res.Ref)("%v", read.refsErr)
 			continue
 		}
-		for _, o := range outputs {
+		for _, o := range read.outputs {
 			if !slices.Contains(res.Needs, o.Ref) {
 				m.refuse(res, "%s uses output %s without needing %s", res.Ref, o, o.Ref)("A resource may use outputs of what it needs.")
 			}
 		}
 	}
+}
+
+// readSpec is a spec in canonical form, with the outputs that it refers to.
+type readSpec struct {
+	spec    []byte
+	err     error
+	outputs []flowehr.OutputRef
+	refsErr error
+}
+
+// readSpecs reads all specs, on all processors: an environment may have a thousand, some of them of a hundred kilobytes.
+func readSpecs(want []flowehr.Resource) []readSpec {
+	out := make([]readSpec, len(want))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(len(want), runtime.GOMAXPROCS(0)) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(want); i = int(next.Add(1)) - 1 {
+				r := &out[i]
+				if r.spec, r.err = canonicalSpec(want[i].Spec); r.err == nil {
+					r.outputs, r.refsErr = flowehr.OutputRefs(r.spec)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return out
 }
 
 // canonicalSpec treats a missing spec as null. What was decoded has its members sorted and its numbers as they were written, so

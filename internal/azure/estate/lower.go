@@ -62,14 +62,14 @@ type lowering struct {
 // asked for it, if one did.
 func (l *lowering) add(layer flowehr.Layer, kind, name string, pos flowehr.Pos, spec any, needs ...flowehr.Ref) flowehr.Ref {
 	r := flowehr.Resource{Ref: azure.Ref(kind, name), Layer: layer, Pos: pos, Needs: slices.Clone(needs)}
-	var err error
-	if r.Spec, err = flowehr.Canonical(spec); err != nil {
+	var outputs []flowehr.OutputRef
+	var err, refsErr error
+	if r.Spec, outputs, err, refsErr = flowehr.CanonicalSpec(spec); err != nil {
 		l.refuse(pos, "", "%s cannot be described: %v", r.Ref, err)
 		return r.Ref
 	}
-	outputs, err := flowehr.OutputRefs(r.Spec)
-	if err != nil {
-		l.refuse(pos, "", "%s refers to an output wrongly: %v", r.Ref, err)
+	if refsErr != nil {
+		l.refuse(pos, "", "%s refers to an output wrongly: %v", r.Ref, refsErr)
 	}
 	for _, o := range outputs {
 		r.Needs = append(r.Needs, o.Ref)

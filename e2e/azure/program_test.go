@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flowehr/flowehr"
+	"github.com/flowehr/flowehr/internal/azure/cloud"
+	"github.com/flowehr/flowehr/internal/azure/statestore"
 	"github.com/flowehr/flowehr/internal/azuresim"
 )
 
@@ -117,8 +121,11 @@ func (d *desk) startSimulator() {
 	}
 }
 
-func (d *desk) subscription() string {
-	var at struct{ Subscription string }
+// reached says how to reach the simulation, and as whom.
+type reached struct{ Subscription, Tenant, ClientID, Secret string }
+
+func (d *desk) reached() reached {
+	var at reached
 	b, err := os.ReadFile(d.simulator)
 	if err == nil {
 		err = json.Unmarshal(b, &at)
@@ -126,8 +133,10 @@ func (d *desk) subscription() string {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	return at.Subscription
+	return at
 }
+
+func (d *desk) subscription() string { return d.reached().Subscription }
 
 func (d *desk) command(ctx context.Context, args ...string) *exec.Cmd {
 	c := exec.CommandContext(ctx, d.bin, args...)
@@ -340,6 +349,28 @@ func TestLostRecord(t *testing.T) {
 		t.Fatalf("destroy by name: %v\n%s", err, out)
 	}
 	d.empty()
+}
+
+// A record that cannot be read stops a deployment, and is built anew from what stands.
+func TestDamagedRecord(t *testing.T) {
+	d := newDesk(t)
+	d.run(0, "deploy", "--yes")
+	at := d.reached()
+	cred, _, err := cloud.Credential(t.Context(), cloud.CredentialOptions{Tenant: at.Tenant, ClientID: at.ClientID,
+		Secret: flowehr.NewSecret(at.Secret), Transport: d.remote, Offline: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := cloud.New(cloud.Options{Credential: cred, Subscription: at.Subscription, Tenant: at.Tenant, Transport: d.remote, Wait: d.remote.Wait})
+	blobs := cloud.Blobs(statestore.AccountName("stelse", at.Subscription))
+	if _, err := client.Do(t.Context(), blobs, cloud.Request{Method: http.MethodPut, Path: "/" + statestore.DefaultContainer + "/stelse-dev/state.json",
+		Header: map[string]string{"x-ms-version": "2024-11-04", "x-ms-blob-type": "BlockBlob"}, Body: []byte("half a record")}); err != nil {
+		t.Fatal(err)
+	}
+	d.says(1, "flowehr state refresh", "deploy", "--yes")
+	d.says(0, "The record is as the world is", "state", "refresh")
+	d.says(0, "is as its definition says", "deploy", "--yes")
+	d.says(0, "Nothing to do", "plan")
 }
 
 // The definition that is deployed to Azure runs on this machine as it is. Its apps are named as not hosted here.

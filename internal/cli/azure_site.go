@@ -41,6 +41,7 @@ type azureSite struct {
 type siteOptions struct {
 	changes bool // it deploys or destroys: the account of the state is made when it is not there
 	wants   bool // it is about what the definition wants, so its warnings are shown
+	rebuild bool // a record that cannot be read is begun anew
 	purge   bool // what is deleted is not kept for recovery
 }
 
@@ -49,6 +50,12 @@ func (a *app) withAzure(ctx context.Context, d *definition, o siteOptions, f fun
 	return a.withState(ctx, d, func(s *azureSite) error {
 		if o.changes {
 			if err := s.ensureState(ctx, a); err != nil {
+				return err
+			}
+		}
+		if o.rebuild {
+			_, err := s.load(ctx)
+			if err := a.replaceUnreadable(ctx, s.store, err); err != nil {
 				return err
 			}
 		}

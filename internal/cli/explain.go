@@ -9,7 +9,6 @@ import (
 
 	"github.com/flowehr/flowehr/internal/apply"
 	"github.com/flowehr/flowehr/internal/azure/cloud"
-	"github.com/flowehr/flowehr/internal/azure/statestore"
 	"github.com/flowehr/flowehr/internal/lake"
 	"github.com/flowehr/flowehr/internal/state"
 	"github.com/flowehr/flowehr/internal/target/local"
@@ -23,10 +22,6 @@ func explain(err error) error {
 	}
 	if e, ok := errors.AsType[*state.DamagedError](err); ok {
 		return explainDamage(e)
-	}
-	if e, ok := errors.AsType[*statestore.DamagedError](err); ok {
-		return hint(fmt.Errorf("the record of what was deployed cannot be read: %w (%s)", e.Err, e.Address),
-			"Nothing was changed, and what stands is not affected. Go back with: flowehr state restore   (or build it anew from what stands: flowehr state refresh)")
 	}
 	if e, ok := errors.AsType[*local.AlreadyRunningError](err); ok {
 		return hint(e, "Look at it with: flowehr status   Stop it with: flowehr down")
@@ -82,7 +77,7 @@ func explainCloud(err error, what, next string) error {
 
 // explainDamage says what to do about a state that cannot be read.
 func explainDamage(e *state.DamagedError) error {
-	err := fmt.Errorf("the record of what was deployed cannot be read: %w (%s)", e.Err, e.Path)
+	err := fmt.Errorf("the record of what was deployed cannot be read: %w (%s)", e.Err, e.Place)
 	const safe = "Nothing was changed, and what stands is not affected. "
 	if len(e.Restore) == 0 {
 		return hint(err, safe+"Build the record anew from what stands: flowehr state refresh")

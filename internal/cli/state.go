@@ -111,7 +111,7 @@ func (a *app) runStateRefresh(ctx context.Context) error {
 		return err
 	}
 	if d.env.Target == flowehr.TargetAzure {
-		return a.withAzure(ctx, d, siteOptions{changes: true}, func(s *azureSite) error {
+		return a.withAzure(ctx, d, siteOptions{changes: true, rebuild: true}, func(s *azureSite) error {
 			want, err := s.lower()
 			if err != nil {
 				return err
@@ -128,7 +128,8 @@ func (a *app) runStateRefresh(ctx context.Context) error {
 		return err
 	}
 	defer h.Close()
-	if err := a.replaceUnreadable(ctx, d); err != nil {
+	_, err = d.state().Load(ctx)
+	if err := a.replaceUnreadable(ctx, d.state(), err); err != nil {
 		return err
 	}
 	return h.WithServer(ctx, func(ctx context.Context) error {
@@ -230,10 +231,15 @@ func parseRevision(args []string) (flowehr.Revision, error) {
 	return flowehr.Revision(n), nil
 }
 
-// replaceUnreadable begins an empty record when the present one cannot be read: what stands is then found anew.
-func (a *app) replaceUnreadable(ctx context.Context, d *definition) error {
-	store := d.state()
-	_, err := store.Load(ctx)
+// resettable is a record that can begin anew.
+type resettable interface {
+	apply.Store
+	Reset(ctx context.Context) (flowehr.State, error)
+}
+
+// replaceUnreadable begins an empty record when err, with which reading it ended, says that it is damaged: what stands is then
+// found anew. Any other error is returned.
+func (a *app) replaceUnreadable(ctx context.Context, store resettable, err error) error {
 	if _, damaged := errors.AsType[*state.DamagedError](err); !damaged {
 		return err
 	}

@@ -12,33 +12,57 @@ import (
 	"github.com/flowehr/flowehr"
 )
 
-// formatVersion is the version of state files that this package writes. It changes when an older reader would misread one.
+// formatVersion is the version of the format that this package writes. It changes when an older reader would misread one.
 const formatVersion = 1
 
-// file is a state on disk. Checksum is the SHA-256 of the state in compact form, so that the file may be indented.
+// file is a state as it is kept. Checksum is the SHA-256 of the state in compact form, so that the file may be indented.
 type file struct {
 	Version  int             `json:"flowehrState"`
 	Checksum string          `json:"checksum"`
 	State    json.RawMessage `json:"state"`
 }
 
-func encode(st flowehr.State) ([]byte, error) {
-	body, err := flowehr.Canonical(st)
+// Encode writes a state with its checksum as compact JSON. Decode reads it again, also after it was indented.
+func Encode(st flowehr.State) ([]byte, error) {
+	body, err := compact(st)
 	if err != nil {
 		return nil, fmt.Errorf("encode state: %w", err)
 	}
-	// Escaping <, > and & would change the bytes that the checksum is of.
+	b, err := compact(file{Version: formatVersion, Checksum: checksum(body), State: body})
+	if err != nil {
+		return nil, fmt.Errorf("encode state: %w", err)
+	}
+	return b, nil
+}
+
+// compact is v as JSON. Escaping <, > and & would change the bytes that the checksum is of.
+func compact(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	enc.SetIndent("", " ")
-	if err := enc.Encode(file{Version: formatVersion, Checksum: checksum(body), State: body}); err != nil {
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// encode is Encode for a file that people may look into.
+func encode(st flowehr.State) ([]byte, error) {
+	whole, err := Encode(st)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	if err := json.Indent(&b, whole, "", " "); err != nil {
 		return nil, fmt.Errorf("encode state: %w", err)
 	}
+	b.WriteByte('\n')
 	return b.Bytes(), nil
 }
 
-func decode(b []byte) (flowehr.State, error) {
+// Decode reads what Encode wrote, nothing else: a key that is not known, more after the end or a wrong checksum is an error. The
+// error of a state that a later version of the program wrote is a *[NewerError].
+func Decode(b []byte) (flowehr.State, error) {
 	var f file
 	if len(bytes.TrimSpace(b)) == 0 {
 		return flowehr.State{}, errors.New("the file is empty")
@@ -47,17 +71,19 @@ func decode(b []byte) (flowehr.State, error) {
 		return flowehr.State{}, fmt.Errorf("it is not whole: %w", err)
 	}
 	if f.Version > formatVersion {
-		return flowehr.State{}, &newerError{f.Version}
+		return flowehr.State{}, &NewerError{Version: f.Version}
 	}
 	if f.Version != formatVersion {
 		return flowehr.State{}, errors.New("it is not a state file")
 	}
-	var body bytes.Buffer
-	if err := json.Compact(&body, f.State); err != nil {
-		return flowehr.State{}, err
-	}
-	if checksum(body.Bytes()) != f.Checksum {
-		return flowehr.State{}, errors.New("its content does not match its checksum")
+	if checksum(f.State) != f.Checksum { // it may be indented
+		var body bytes.Buffer
+		if err := json.Compact(&body, f.State); err != nil {
+			return flowehr.State{}, err
+		}
+		if checksum(body.Bytes()) != f.Checksum {
+			return flowehr.State{}, errors.New("its content does not match its checksum")
+		}
 	}
 	var st flowehr.State
 	if err := whole(f.State, &st); err != nil {
@@ -74,11 +100,12 @@ func decode(b []byte) (flowehr.State, error) {
 	return st, nil
 }
 
-// newerError says that a later version of the program wrote the file. It is not damaged.
-type newerError struct{ version int }
+// NewerError says that a later version of the program wrote the state. It is not damaged, and nothing may take its place.
+type NewerError struct{ Version int }
 
-func (e *newerError) Error() string {
-	return fmt.Sprintf("it has version %d and this program reads version %d: use the newer program", e.version, formatVersion)
+// Error says which versions they are and what to do.
+func (e *NewerError) Error() string {
+	return fmt.Sprintf("it has version %d and this program reads version %d: use the newer program", e.Version, formatVersion)
 }
 
 func checksum(b []byte) string {

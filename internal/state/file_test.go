@@ -16,7 +16,7 @@ func TestStateKeepsEveryCharacter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := decode(b); err != nil {
+	if _, err := Decode(b); err != nil {
 		t.Errorf("a state that was just encoded cannot be decoded: %v", err)
 	}
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/flowehr/flowehr"
 )
 
-// DamagedError says that a state file cannot be used. Nothing was changed.
+// DamagedError says that a kept state cannot be used. Nothing was changed.
 type DamagedError struct {
-	Path    string
+	Place   string             // the path of a file, or an address
 	Restore []flowehr.Revision // that can be put in its place, newest first
 	Err     error
 }
@@ -25,18 +25,18 @@ func (e *DamagedError) Error() string {
 	if len(e.Restore) > 0 {
 		todo = fmt.Sprintf("go back to revision %d with \"flowehr state restore %d\", or %s", e.Restore[0], e.Restore[0], todo)
 	}
-	return fmt.Sprintf("state %s cannot be used: %v; nothing was changed; %s", e.Path, e.Err, todo)
+	return fmt.Sprintf("state %s cannot be used: %v; nothing was changed; %s", e.Place, e.Err, todo)
 }
 
-// Unwrap returns what is wrong with the file.
+// Unwrap returns what is wrong with it.
 func (e *DamagedError) Unwrap() error { return e.Err }
 
 // damaged makes the error for a file that does not decode. One of a newer program is whole and is not to be replaced.
 func (s *Store) damaged(path string, err error) error {
-	if newer, ok := errors.AsType[*newerError](err); ok {
+	if newer, ok := errors.AsType[*NewerError](err); ok {
 		return fmt.Errorf("state %s cannot be read: %w", path, newer)
 	}
-	return &DamagedError{Path: path, Restore: s.Revisions(), Err: err}
+	return &DamagedError{Place: path, Restore: s.Revisions(), Err: err}
 }
 
 // Revisions lists the revisions that Restore can go back to, newest first. Files that cannot be read are left out.
@@ -57,7 +57,7 @@ func (s *Store) readable() map[flowehr.Revision]flowehr.State {
 		if err != nil {
 			continue
 		}
-		st, err := decode(b)
+		st, err := Decode(b)
 		if err == nil && st.Environment == s.environment && st.Target == s.target {
 			found[st.Revision] = st
 		}

@@ -86,7 +86,7 @@ func (s *Store) read(path string) (flowehr.State, error) {
 	if err != nil {
 		return flowehr.State{}, fmt.Errorf("read state: %w", err)
 	}
-	st, err := decode(b)
+	st, err := Decode(b)
 	if err != nil {
 		return flowehr.State{}, s.damaged(path, err)
 	}

@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -19,28 +16,15 @@ import (
 
 	"github.com/flowehr/flowehr"
 	"github.com/flowehr/flowehr/internal/azure/cloud"
+	"github.com/flowehr/flowehr/internal/state"
 )
-
-// formatVersion is the version of the format that this package writes. It changes when an older reader would misread one.
-const formatVersion = 1
-
-// file is a state in a blob. Checksum is the SHA-256 of the state.
-type file struct {
-	Version  int             `json:"flowehrState"`
-	Checksum string          `json:"checksum"`
-	State    json.RawMessage `json:"state"`
-}
 
 // encode compresses: a state has whole templates and is written twice for every step.
 func encode(st flowehr.State) ([]byte, error) {
-	// It is written after every few steps of a deployment, so it is encoded once and compressed lightly.
-	body, err := written(st)
+	// It is written after every few steps of a deployment, so it is compressed lightly.
+	whole, err := state.Encode(st)
 	if err != nil {
-		return nil, fmt.Errorf("encode state: %w", err)
-	}
-	whole, err := written(file{Version: formatVersion, Checksum: checksum(body), State: body})
-	if err != nil {
-		return nil, fmt.Errorf("encode state: %w", err)
+		return nil, err
 	}
 	var b bytes.Buffer
 	z, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
@@ -54,17 +38,6 @@ func encode(st flowehr.State) ([]byte, error) {
 		return nil, fmt.Errorf("encode state: %w", err)
 	}
 	return b.Bytes(), nil
-}
-
-// written is v as compact JSON. Escaping <, > and & would change the bytes that the checksum is of.
-func written(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // largestState bounds what is decompressed: nobody's environment needs more, and a blob may have been put there by others.
@@ -81,59 +54,16 @@ func decode(b []byte) (flowehr.State, error) {
 			return flowehr.State{}, fmt.Errorf("it is not whole: %w", err)
 		}
 	}
-	var f file
-	if err := json.Unmarshal(b, &f); err != nil {
-		return flowehr.State{}, fmt.Errorf("it is not whole: %w", err)
-	}
-	switch {
-	case f.Version > formatVersion:
-		return flowehr.State{}, fmt.Errorf("it has version %d and this program reads version %d: use the newer program", f.Version, formatVersion)
-	case f.Version != formatVersion:
-		return flowehr.State{}, errors.New("it is not a state")
-	case checksum(f.State) != f.Checksum:
-		return flowehr.State{}, errors.New("its content does not match its checksum")
-	}
-	var st flowehr.State
-	if err := json.Unmarshal(f.State, &st); err != nil {
-		return flowehr.State{}, err
-	}
-	for ref, rec := range st.Records {
-		if rec.Resource.Ref != ref {
-			return flowehr.State{}, fmt.Errorf("record %s is about %s", ref, rec.Resource.Ref)
-		}
-	}
-	if st.Records == nil {
-		st.Records = map[flowehr.Ref]flowehr.Record{}
-	}
-	return st, nil
+	return state.Decode(b)
 }
 
-func checksum(b []byte) string {
-	sum := sha256.Sum256(b)
-	return "sha256:" + hex.EncodeToString(sum[:])
-}
-
-// DamagedError says that a state cannot be used. Nothing was changed.
-type DamagedError struct {
-	Address string
-	Restore []flowehr.Revision // that can be put in its place, newest first
-	Err     error
-}
-
-// Error says what is wrong and what to do.
-func (e *DamagedError) Error() string {
-	todo := "rebuild it from what stands with \"flowehr state refresh\""
-	if len(e.Restore) > 0 {
-		todo = fmt.Sprintf("go back to revision %d with \"flowehr state restore %d\", or %s", e.Restore[0], e.Restore[0], todo)
-	}
-	return fmt.Sprintf("state %s cannot be used: %v; nothing was changed; %s", e.Address, e.Err, todo)
-}
-
-// Unwrap returns what is wrong with the blob.
-func (e *DamagedError) Unwrap() error { return e.Err }
-
+// damaged makes the error for a blob that does not decode. One of a newer program is whole and is not to be replaced.
 func (s *Store) damaged(ctx context.Context, name string, err error) error {
-	d := &DamagedError{Address: s.service().Base + s.path(name), Err: err}
+	place := s.service().Base + s.path(name)
+	if newer, ok := errors.AsType[*state.NewerError](err); ok {
+		return fmt.Errorf("state %s cannot be read: %w", place, newer)
+	}
+	d := &state.DamagedError{Place: place, Err: err}
 	if name == stateName {
 		d.Restore, _ = s.Revisions(ctx) // an advice only
 	}
@@ -238,7 +168,7 @@ func (s *Store) Reset(ctx context.Context) (flowehr.State, error) {
 // begin writes a state that does not follow from the present one, at a later revision than any plan can have been made for.
 func (s *Store) begin(ctx context.Context, st flowehr.State) (flowehr.State, error) {
 	now, err := s.load(ctx)
-	switch damaged, is := errors.AsType[*DamagedError](err); {
+	switch damaged, is := errors.AsType[*state.DamagedError](err); {
 	case is:
 		st.Revision = 2 // the lost state came after the last that is known, by one session of unknown length
 		if len(damaged.Restore) > 0 {

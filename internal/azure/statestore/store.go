@@ -81,7 +81,7 @@ func New(o Options) *Store {
 func (s *Store) Address() string { return s.service().Base + s.path(stateName) }
 
 // Load returns the state as last saved, or an empty one at revision 0 if there never was any. One that cannot be used is a
-// *[DamagedError]. It needs no lock.
+// *[state.DamagedError]. It needs no lock.
 func (s *Store) Load(ctx context.Context) (flowehr.State, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -19,6 +19,7 @@ import (
 	"github.com/flowehr/flowehr/internal/azure/arm"
 	"github.com/flowehr/flowehr/internal/azure/cloud"
 	"github.com/flowehr/flowehr/internal/azuresim"
+	"github.com/flowehr/flowehr/internal/state"
 )
 
 // sky is a simulation with an account for states.
@@ -337,6 +338,42 @@ func TestHistoryRestoreReset(t *testing.T) {
 	}
 }
 
+func TestANewerStateIsNotDamage(t *testing.T) {
+	w := simulate(t)
+	s := w.store("a")
+	for range 2 {
+		unlock := w.lock(s)
+		st, _ := s.Load(t.Context())
+		if _, err := s.Save(t.Context(), st.Revision, change("x", "")); err != nil {
+			t.Fatal(err)
+		}
+		if err := unlock(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const newer = `{"flowehrState":2,"checksum":"","state":{}}`
+	if _, err := s.put(t.Context(), stateName, []byte(newer), nil); err != nil {
+		t.Fatal(err)
+	}
+	unlock := w.lock(s)
+	_, err := s.Load(t.Context())
+	if _, damaged := errors.AsType[*state.DamagedError](err); damaged || err == nil || !strings.Contains(err.Error(), "use the newer program") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := s.Reset(t.Context()); err == nil {
+		t.Error("a newer state was thrown away")
+	}
+	if _, err := s.Restore(t.Context(), 1); err == nil {
+		t.Error("an older state took the place of a newer one")
+	}
+	if res, err := s.do(t.Context(), http.MethodGet, s.path(stateName), nil, nil); err != nil || string(res.Body) != newer {
+		t.Errorf("the newer state became %s, %v", res.Body, err)
+	}
+	if err := unlock(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestDamagedState(t *testing.T) {
 	w := simulate(t)
 	s := w.store("a")
@@ -354,7 +391,7 @@ func TestDamagedState(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := s.Load(t.Context())
-	damaged, ok := errors.AsType[*DamagedError](err)
+	damaged, ok := errors.AsType[*state.DamagedError](err)
 	if !ok || !slices.Equal(damaged.Restore, []flowehr.Revision{1}) {
 		t.Fatalf("got %v", err)
 	}

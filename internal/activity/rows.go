@@ -9,6 +9,7 @@ import (
 
 	"github.com/flowehr/flowehr"
 	"github.com/flowehr/flowehr/internal/activity/connect"
+	"github.com/flowehr/flowehr/internal/factory"
 	"github.com/flowehr/flowehr/internal/lake"
 )
 
@@ -151,22 +152,6 @@ func size(v any) int64 {
 	return 8
 }
 
-// sqlSources are the source types of databases, with the kind of server and the key of their query.
-var sqlSources = map[string]struct {
-	kind  flowehr.SourceKind
-	query string
-}{
-	"PostgreSqlSource":      {flowehr.SourcePostgreSQL, "query"},
-	"PostgreSqlV2Source":    {flowehr.SourcePostgreSQL, "query"},
-	"AzurePostgreSqlSource": {flowehr.SourcePostgreSQL, "query"},
-	"SqlServerSource":       {flowehr.SourceSQLServer, "sqlReaderQuery"},
-	"AzureSqlSource":        {flowehr.SourceSQLServer, "sqlReaderQuery"},
-	"SqlMISource":           {flowehr.SourceSQLServer, "sqlReaderQuery"},
-	"MySqlSource":           {flowehr.SourceMySQL, "query"},
-	"AzureMySqlSource":      {flowehr.SourceMySQL, "query"},
-	"MariaDBSource":         {flowehr.SourceMySQL, "query"},
-}
-
 // harmlessSource are keys of a source that change only how fast Azure reads.
 var harmlessSource = []string{"partitionOption", "maxConcurrentConnections", "disableMetricsCollection", "sourceRetryCount", "sourceRetryWait"}
 
@@ -195,14 +180,14 @@ func (p place) query(source *properties) (string, error) {
 		}
 		return selection(source, "sqlReaderQuery", flowehr.SourcePostgreSQL, p.store.schema, p.store.table)
 	}
-	known, ok := sqlSources[kind]
+	known, ok := factory.SQLSourceOf(kind)
 	if !ok {
 		return "", refuse(CodeUnsupported, "source of type %q is not supported here", kind)
 	}
-	if known.kind != p.database.config.Kind {
+	if known.Kind != p.database.config.Kind {
 		return "", refuse(CodeInvalid, "source of type %s cannot read %q, a %s database", kind, p.service, p.database.config.Kind)
 	}
-	return selection(source, known.query, known.kind, p.database.schema, p.database.table)
+	return selection(source, known.Query, known.Kind, p.database.schema, p.database.table)
 }
 
 func selection(source *properties, key string, kind flowehr.SourceKind, schema, table string) (string, error) {

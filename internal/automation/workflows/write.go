@@ -64,6 +64,16 @@ func untouched(content []byte) bool {
 // Write puts files into the repository at dir. A file that people changed, or that is not ours, is left alone unless force is
 // set; either way its outcome shows the difference. No file outside dir is touched, whatever links stand in it.
 func Write(dir string, files []File, force bool) ([]Outcome, error) {
+	return each(dir, files, force, replace)
+}
+
+// Preview says what Write would do.
+func Preview(dir string, files []File, force bool) ([]Outcome, error) {
+	return each(dir, files, force, func(*os.Root, File) error { return nil })
+}
+
+// each calls put for the files that are to be written.
+func each(dir string, files []File, force bool, put func(*os.Root, File) error) ([]Outcome, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err
@@ -76,27 +86,9 @@ func Write(dir string, files []File, force bool) ([]Outcome, error) {
 			return outcomes, err
 		}
 		if o.State != Unchanged && o.State != Kept {
-			if err := replace(root, f); err != nil {
+			if err := put(root, f); err != nil {
 				return outcomes, err
 			}
-		}
-		outcomes = append(outcomes, o)
-	}
-	return outcomes, nil
-}
-
-// Preview says what Write would do.
-func Preview(dir string, files []File, force bool) ([]Outcome, error) {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	var outcomes []Outcome
-	for _, f := range files {
-		o, err := compare(root, f, force)
-		if err != nil {
-			return outcomes, err
 		}
 		outcomes = append(outcomes, o)
 	}

@@ -89,22 +89,6 @@ func (l *lowering) copy(raw *expr.Object, a factory.Activity) *expr.Object {
 	return l.job(raw, a, "copy", job, args)
 }
 
-// sqlSources are the source types of databases, with the kind of server and the member that is their query.
-var sqlSources = map[string]struct {
-	kind  flowehr.SourceKind
-	query string
-}{
-	"PostgreSqlSource":      {flowehr.SourcePostgreSQL, "query"},
-	"PostgreSqlV2Source":    {flowehr.SourcePostgreSQL, "query"},
-	"AzurePostgreSqlSource": {flowehr.SourcePostgreSQL, "query"},
-	"SqlServerSource":       {flowehr.SourceSQLServer, "sqlReaderQuery"},
-	"AzureSqlSource":        {flowehr.SourceSQLServer, "sqlReaderQuery"},
-	"SqlMISource":           {flowehr.SourceSQLServer, "sqlReaderQuery"},
-	"MySqlSource":           {flowehr.SourceMySQL, "query"},
-	"AzureMySqlSource":      {flowehr.SourceMySQL, "query"},
-	"MariaDBSource":         {flowehr.SourceMySQL, "query"},
-}
-
 func (l *lowering) copySource(r *reader, p *place, args *arguments) copySource {
 	kind := r.text("type")
 	s := copySource{Kind: p.kind}
@@ -117,19 +101,19 @@ func (l *lowering) copySource(r *reader, p *place, args *arguments) copySource {
 		s.Query = l.lakeQuery(r)
 		s.Zone, s.Table = args.orNil(p.props.value("database")), args.orNil(p.props.value("table"))
 	case "store", "database":
-		known, ok := sqlSources[kind]
+		known, ok := factory.SQLSourceOf(kind)
 		if p.kind == "store" {
 			ok = kind == "AzureSqlSource"
 		} else if s.Name, s.Server, s.Port, s.TLS = p.source.Name, string(p.source.Kind), p.source.Port, p.source.TLS; ok {
-			ok = known.kind == p.source.Kind
+			ok = known.Kind == p.source.Kind
 		}
 		if !ok {
 			l.refuse(r.place("type"), "", "%s: type %q cannot read dataset %q", r.what, kind, p.dataset.Name)
 		}
-		if q := r.value(known.query); known.query != "" && q != nil {
+		if q := r.value(known.Query); known.Query != "" && q != nil {
 			s.Query = args.of(q)
 			if text, _ := s.Query.(string); p.kind == "database" && p.source.Kind == flowehr.SourceSQLServer && startsWith(text) {
-				l.refuse(r.place(known.query), "Write the common table expression as a subquery.", "%s: Spark reads a query as a subquery, where SQL Server takes no WITH", r.what)
+				l.refuse(r.place(known.Query), "Write the common table expression as a subquery.", "%s: Spark reads a query as a subquery, where SQL Server takes no WITH", r.what)
 			}
 		}
 		s.Schema, s.Table = p.tableOf(args)

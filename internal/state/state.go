@@ -2,7 +2,7 @@
 //
 // The folder has the state (state.json), what it was before the last save (previous.json), the state as each of the last
 // sessions found it (history/), and the lock. The package does not interpret records, and it holds no secret because
-// states hold none.
+// states hold none. States elsewhere have the same format ([Encode], [Decode]).
 //
 // The rule that holds here: whatever is killed at whatever moment, a whole state can be read afterwards, and a file that
 // cannot be read is set aside, never overwritten.
